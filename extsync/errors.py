@@ -1,0 +1,87 @@
+"""Every exception that extsync raises on purpose.
+
+The store's errors are a closed set: an adapter maps each transport error to exactly one of them, once, at its
+boundary, and nothing above the adapter looks at status codes.
+"""
+
+from __future__ import annotations
+
+
+class ExtsyncError(Exception):
+    """Base of all errors of this package; its text is fit to be shown to a person."""
+
+
+class UsageError(ExtsyncError):
+    """The command line or a setting is wrong; nothing was attempted."""
+
+
+class ConfigError(ExtsyncError):
+    """Manifests, process settings or a kubeconfig cannot be used; the text names the place and the cure."""
+
+
+class StoreError(ExtsyncError):
+    """A request to the store failed. Subclasses say how; the text says which object."""
+
+
+class NotFound(StoreError):
+    """404: the object is not there (any more)."""
+
+
+class AlreadyExists(StoreError):
+    """409 AlreadyExists: a create met an object of that name."""
+
+
+class Conflict(StoreError):
+    """409: the resourceVersion or uid of the request is not the object's. Nothing was written; re-read and plan again."""
+
+
+class FieldConflict(Conflict):
+    """409 of a server-side apply: other field managers own the fields. ``fields`` are (manager, field) pairs."""
+
+    def __init__(self, message: str, fields: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
+class Invalid(StoreError):
+    """400 or 422: the store refuses the object. ``causes`` are (field, message) pairs."""
+
+    def __init__(self, message: str, causes: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.causes = causes
+
+
+class Forbidden(StoreError):
+    """401 or 403: no permission; retried slowly, since rights can be given later."""
+
+
+class Terminating(StoreError):
+    """403 with cause NamespaceTerminating: the namespace is going away; nothing is created in it."""
+
+
+class Expired(StoreError):
+    """410: the resourceVersion of a list or watch is too old; list again."""
+
+
+class TooManyRequests(StoreError):
+    """429: retry after ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooLarge(StoreError):
+    """413, or etcd's "request is too large": the object does not fit."""
+
+
+class Unavailable(StoreError):
+    """No answer, a cut connection, a time-out or 5xx. A write may or may not have happened."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Fenced(ExtsyncError):
+    """The fence refused a write: it could not be sure to end while this replica may write."""

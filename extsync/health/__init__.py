@@ -1,0 +1,1 @@
+"""Health: the prober, its thresholds and one module per kind of check."""

@@ -1,0 +1,182 @@
+"""The words of extsync as types: what sources report, what probes conclude and what is published. No I/O.
+
+Everything here is an immutable value. A reason is always carried beside the value it explains, because
+``extsync explain`` prints it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+
+class ServiceKey(NamedTuple):
+    """Namespace and name of a Service; one ExternalService keeps one Service."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Outcome(enum.Enum):
+    """How a source's read ended. Only FOUND, and EMPTY and GONE after their hold, may shrink a set of backends."""
+
+    FOUND = "Found"
+    EMPTY = "Empty"
+    GONE = "Gone"
+    ERROR = "Error"
+    SUSPECT = "Suspect"
+
+
+class TargetRef(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The object that an endpoint stands for, as in Kubernetes's ObjectReference."""
+
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    uid: str | None = None
+
+
+class ProbeOverride(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Where and whether one backend is probed, instead of at its published address and port.
+
+    ``port`` is a number or the name of a port of the manifest.
+    """
+
+    enabled: bool = True
+    host: str | None = None
+    port: int | str | None = None
+
+
+class Backend(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
+    """One machine as a source reports it.
+
+    ``address`` is a canonical IP address. ``port`` is a discovered port number that belongs to the source's
+    ``portName``; ``ports`` are (port name, number) pairs and win over it; ports named in neither take the manifest's
+    targetPort. ``ready`` is the source's own word on health, ``drain`` asks to finish connections and take no new ones.
+    ``labels`` are (name, value) pairs of metadata, sorted by name.
+    """
+
+    address: str
+    port: int | None = None
+    ports: tuple[tuple[str, int], ...] = ()
+    hostname: str | None = None
+    node_name: str | None = None
+    zone: str | None = None
+    group: str | None = None
+    drain: bool = False
+    ready: bool = True
+    target_ref: TargetRef | None = None
+    probe: ProbeOverride | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class Rejected(msgspec.Struct, frozen=True, gc=False):
+    """One entry that was set aside (quarantined), and why; the others are served.
+
+    ``entry`` is a short text that a person recognises the entry by.
+    """
+
+    entry: str
+    reason: str
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """One full report of a source.
+
+    ``backends`` counts only with FOUND. ``detail`` says in words what happened (always set with ERROR and SUSPECT).
+    """
+
+    outcome: Outcome
+    backends: tuple[Backend, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    detail: str = ""
+
+
+class PortValue(msgspec.Struct, frozen=True, gc=False):
+    """One port of a port set as it is published; ``name`` is "" for the only, unnamed port."""
+
+    name: str
+    port: int
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+
+
+PortSet: TypeAlias = tuple[PortValue, ...]
+"""A port set: the ports of one endpoint in the order of the Service's ports."""
+
+
+class Identity(NamedTuple):
+    """What makes two reports the same endpoint of a service: the address and the port numbers behind each name."""
+
+    address: str
+    ports: PortSet
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return host + "".join(f":{port.port}" for port in self.ports[:1])
+
+
+class Health(enum.Enum):
+    """A verdict on one endpoint after thresholds."""
+
+    UNKNOWN = "Unknown"
+    HEALTHY = "Healthy"
+    UNHEALTHY = "Unhealthy"
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What probing concludes on one endpoint: the health, since when (wall-clock seconds) and why in words."""
+
+    health: Health
+    since: float = 0.0
+    reason: str = ""
+
+
+UNKNOWN = Verdict(Health.UNKNOWN, reason="not probed yet")
+
+
+class State(enum.Enum):
+    """How an endpoint is published; see the table of conditions in docs/design.md."""
+
+    READY = "Ready"
+    NOT_READY = "NotReady"
+    DRAINING = "Draining"
+
+
+class Why(enum.Enum):
+    """The rule that decided an endpoint's state; the words are what people read."""
+
+    DECLARED = "ready as declared: nothing checks it"
+    SOURCE_NOT_READY = "its source says that it is not ready"
+    HEALTHY = "its checks pass"
+    UNHEALTHY = "its checks fail"
+    NEW = "new: not ready until its checks pass"
+    KEPT = "kept as it was published until its own thresholds are met"
+    DRAINING = "draining: its source asks for it, and it is healthy"
+    DRAINING_DOWN = "draining and not healthy"
+    NOT_IN_TIER = "standby: a tier before it has enough ready endpoints"
+    EVERY_PUBLISHED_FAILED = "kept: every endpoint that was published ready failed at once"
+
+
+class Endpoint(msgspec.Struct, frozen=True, gc=False):
+    """Backend and verdict: one address with one port set, decided, as the plan packs it into objects."""
+
+    address: str
+    ports: PortSet
+    group: str
+    state: State
+    why: Why
+    hostname: str | None = None
+    node_name: str | None = None
+    zone: str | None = None
+    target_ref: TargetRef | None = None
+
+    @property
+    def family(self) -> str:
+        """The addressType of its slice: IPv4 or IPv6."""
+        return "IPv6" if ":" in self.address else "IPv4"

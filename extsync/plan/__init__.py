@@ -1,0 +1,1 @@
+"""Pure functions from backends, verdicts and current objects to changes, each with its reasons."""

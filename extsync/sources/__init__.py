@@ -1,0 +1,1 @@
+"""Where backends come from: one folder a plugin, found by entry point (group ``extsync.sources``)."""
