@@ -1,0 +1,67 @@
+# `make help` lists the targets. All of them set up .venv by themselves; ARGS is passed on, as in `make demo ARGS=--once`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --upgrade \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench lock image clean
+
+help:
+	@echo 'make demo      show extsync at work on this machine, without a cluster (ARGS=--once: one round)'
+	@echo 'make test      all tests: fast, real sockets, real control plane (ARGS="-m sockets": one tier)'
+	@echo 'make lint      style, types and layers'
+	@echo 'make format    apply the style'
+	@echo 'make bench     print figures of speed and memory'
+	@echo 'make lock      refresh the lock files from pyproject.toml'
+	@echo 'make image     build the container image extsync:dev with docker'
+	@echo 'make clean     remove what the other targets made here'
+
+demo: $(READY)
+	@echo '==> extsync demo: real backends on loopback, an in-memory store; Ctrl-C ends it'
+	@$(BIN)/extsync demo $(ARGS)
+
+test: $(READY)
+	@echo '==> tests: fast, then real sockets on loopback, then a real control plane'
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	@echo '==> ruff: style'
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@echo '==> mypy: types'
+	@$(BIN)/mypy
+	@echo '==> import-linter: layers'
+	@$(BIN)/lint-imports --no-logo
+
+format: $(READY)
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(READY)
+	@echo '==> benchmarks: figures and ratios of one run'
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(READY)
+	@echo '==> resolving the dependencies'
+	@$(LOCK) pyproject.toml --output-file requirements.lock
+	@$(LOCK) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	@echo hatchling | $(LOCK) - --constraint requirements-dev.lock --output-file requirements-build.lock
+
+image:
+	docker build --tag extsync:dev .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find extsync tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements-dev.lock pyproject.toml
+	@echo '==> setting up .venv, once and after a change of pyproject.toml or requirements-dev.lock'
+	@test -n '$(PYTHON)' && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'extsync needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,92 @@
+"""Child processes of a control plane: started with a log file each, ended with SIGKILL."""
+
+import random
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.cluster.waiting import wait_for
+
+# Below the ports that Linux and macOS give to outgoing connections, so that none of those takes one of ours meanwhile.
+_PORTS = range(20000, 32000)
+_LOG_LINES_SHOWN = 20
+
+
+class ComponentFailedError(RuntimeError):
+    """A component ended or was not ready in time; the message has the end of its log."""
+
+
+class Component:
+    """One program of the control plane: its command, its log and, while it runs, its process."""
+
+    def __init__(self, program: Path, arguments: Sequence[str], *, directory: Path) -> None:
+        self.name = program.name
+        self.log = directory / f"{self.name}.log"
+        self._command = [*_ending_with_its_parent(), str(program), *arguments]
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, ready: Callable[[], bool], *, seconds: float) -> None:
+        """Start it and wait until ``ready`` says that it answers.
+
+        Raises:
+            ComponentFailedError: it ended by itself or was not ready within ``seconds``; it does not run then.
+        """
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                self._command,
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,  # Ctrl-C on a terminal is for the tests, which then end it
+            )
+        self._process = process
+
+        def is_up() -> bool:
+            if process.poll() is not None:
+                raise self._failure(f"ended with status {process.returncode}")
+            return ready()
+
+        try:
+            wait_for(is_up, f"answer from {self.name}", seconds=seconds)
+        except BaseException as error:
+            self.kill()
+            if isinstance(error, TimeoutError):
+                raise self._failure(f"was not ready within {seconds:g} s") from error
+            raise
+
+    def kill(self) -> None:
+        """End it at once if it runs: its data is thrown away, and a graceful stop takes over 10 s."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=10)
+            self._process = None
+
+    def _failure(self, what: str) -> ComponentFailedError:
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:])
+        return ComponentFailedError(f"{self.name} {what}. The end of its log:\n{tail}")
+
+
+def free_ports(count: int) -> list[int]:
+    """``count`` different TCP ports on which nothing listens at 127.0.0.1."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"fewer than {count} free ports between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _ending_with_its_parent() -> list[str]:
+    """On Linux, a prefix by which the kernel ends the program when the tests are killed and cannot do it any more."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
