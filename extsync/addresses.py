@@ -1,7 +1,7 @@
 """Which IP addresses an endpoint or a probe may have. Pure.
 
-The rule is the API server's (ValidateNonSpecialIP and the slices' canonical form), and stricter where the server accepts an
-address that no endpoint can have: all of multicast and the limited broadcast address.
+The rule is the API server's (ValidateNonSpecialIP and the slices' canonical form), and stricter where the server takes
+an address that no endpoint can have: all of multicast and the limited broadcast address.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def check_address(text: str, *, probe_target: bool = False) -> str:
     """
     address = _parse(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        raise ValueError(f"{text} is an IPv4 address in IPv6 form, which Kubernetes refuses: write {address.ipv4_mapped}")
+        raise ValueError(f"{text} is an IPv4 address in IPv6 form, which Kubernetes refuses: {address.ipv4_mapped}")
     reason = _special(address, probe_target=probe_target)
     if reason:
         raise ValueError(f"{text} is {reason}")
@@ -38,7 +38,9 @@ def is_address(text: str) -> bool:
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     if "%" in text:
-        raise ValueError(f"{_shown(text)} has a zone id, which means nothing on another machine: leave out the part from % on")
+        raise ValueError(
+            f"{_shown(text)} has a zone id, which no other machine understands: leave out the part from % on"
+        )
     try:
         return ipaddress.ip_address(text)
     except ValueError:

@@ -1,6 +1,7 @@
 """The changes that a plan asks for and a writer makes, as plain values. No I/O.
 
-A plan is an ordered sequence of changes. Each carries the reason that people read in logs, ``diff`` and ``explain``.
+A plan is an ordered sequence of changes: those that add come before those that take away. Each carries the reason
+that people read in logs, ``diff`` and ``explain``.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ class Create(msgspec.Struct, frozen=True):
 class Update(msgspec.Struct, frozen=True):
     """Replace the object by ``obj``; the uid and the resourceVersion in its metadata are preconditions.
 
-    ``takes_away`` says that the update removes an endpoint from this object which another change of the same plan may
-    be adding elsewhere: it is made only where every change before it succeeded.
+    An endpoint that moves from one object to another must never be in neither. So an update that ``takes_away``
+    endpoints from its object is not made once a create, or an update that ``adds`` endpoints, has failed before it.
+    A plan that knows better than the cautious defaults says so, above all of a flip: it neither adds nor takes away.
     """
 
     obj: KubeObject
     reason: str = ""
-    takes_away: bool = False
+    adds: bool = True
+    takes_away: bool = True
 
 
 class Delete(msgspec.Struct, frozen=True):
-    """Delete that very object; always made only where every change before it succeeded."""
+    """Delete that very object; not made once a create, or an update that adds, has failed before it."""
 
     kind: type[KubeObject]
     namespace: str

@@ -32,7 +32,7 @@ class AlreadyExists(StoreError):
 
 
 class Conflict(StoreError):
-    """409: the resourceVersion or uid of the request is not the object's. Nothing was written; re-read and plan again."""
+    """409: the resourceVersion or uid of the request is not the object's. Nothing was written: read and plan again."""
 
 
 class FieldConflict(Conflict):

@@ -207,7 +207,7 @@ class Event(KubeObject, frozen=True, kw_only=True):
     involved_object: ObjectReference
     reason: str = ""
     message: str = ""
-    type: str = "Normal"
+    type: str | None = None
     count: int | None = None
     first_timestamp: str | None = None
     last_timestamp: str | None = None

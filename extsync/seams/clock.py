@@ -41,7 +41,7 @@ _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """The machine's own time. Python's monotonic clock stands still while Linux is suspended; CLOCK_BOOTTIME does not."""
+    """The machine's own time. CLOCK_BOOTTIME goes on while Linux is suspended; Python's monotonic clock does not."""
 
     def monotonic(self) -> float:
         return time.clock_gettime(_MONOTONIC)

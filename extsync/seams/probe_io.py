@@ -63,8 +63,7 @@ class SystemProbeIO:
             raise ConfigError(f"probing needs Linux (epoll); this is {sys.platform}: run extsync in a Linux container")
 
     def socket(self, family: int) -> ProbeSocket:
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        return sock
+        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
     def poller(self) -> Poller:
         return select.epoll()

@@ -1,0 +1,276 @@
+"""A scripted network for the prober: hosts that listen, refuse, stay silent or answer, on simulated time.
+
+It stands for ``SystemProbeIO``: sockets and a poller without a kernel, which do only what a script says, in the same
+order every time. Descriptors are numbered as a kernel numbers them, the lowest free one first, so that mistakes with
+reused numbers show.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from socket import SO_ERROR, SOL_SOCKET
+from typing import Any, Final, TypeAlias
+
+from extsync.seams import epoll
+from extsync.seams.clock import Clock, Timer
+from extsync.seams.probe_io import Poller, ProbeSocket
+
+_FIRST_DESCRIPTOR: Final = 3
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Accepts after ``latency`` seconds.
+
+    ``greeting`` is sent at once, ``answer`` (or what it returns for a request) ``delay`` seconds after each request.
+    Then the connection stays open, unless ``closes`` or ``resets``.
+    """
+
+    latency: float = 0.001
+    greeting: bytes = b""
+    answer: bytes | Callable[[bytes], bytes] = b""
+    delay: float = 0.001
+    closes: bool = False
+    resets: bool = False
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Fails each connection with the errno ``code`` after ``latency`` seconds; None: before the call returns."""
+
+    code: int = errno.ECONNREFUSED
+    latency: float | None = 0.001
+
+
+@dataclass(frozen=True)
+class BlackHole:
+    """Never says anything, as where a firewall drops packets."""
+
+
+Behaviour: TypeAlias = Listening | Failing | BlackHole
+
+REFUSING: Final = Failing()
+
+
+class ScriptedProbeIO:
+    """The network: what listens where, which may change at any time and then holds for new connections."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        descriptors: int = 1 << 20,
+        on_connect: Callable[[str, int], object] | None = None,
+    ) -> None:
+        """At most ``descriptors`` sockets are open at a time; ``on_connect(address, port)`` sees every connection."""
+        self.clock = clock
+        self.descriptors = descriptors
+        self.connections: Counter[tuple[str, int]] = Counter()
+        self._on_connect = on_connect
+        self._behaviours: dict[tuple[str, int], Behaviour] = {}
+        self._sockets: dict[int, _Socket] = {}
+        self._free: list[int] = []
+        self._poller: _Poller | None = None
+
+    @property
+    def open_sockets(self) -> int:
+        return len(self._sockets)
+
+    def script(self, address: str, port: int, behaviour: Behaviour) -> None:
+        """Says what happens to connections to ``address`` and ``port``; where nothing is said, they are refused."""
+        self._behaviours[address, port] = behaviour
+
+    def socket(self, family: int) -> ProbeSocket:
+        if len(self._sockets) >= self.descriptors:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        fd = heappop(self._free) if self._free else _FIRST_DESCRIPTOR + len(self._sockets)
+        sock = self._sockets[fd] = _Socket(self, fd)
+        return sock
+
+    def poller(self) -> Poller:
+        self._poller = _Poller(self)
+        return self._poller
+
+    def attach(self, poller: Poller, callback: Callable[[], object]) -> None:
+        assert isinstance(poller, _Poller)
+        poller.callback = callback
+
+    def detach(self, poller: Poller) -> None:
+        assert isinstance(poller, _Poller)
+        poller.callback = None
+
+    def connecting(self, address: str, port: int) -> Behaviour:
+        """Counts a connection and says what will become of it."""
+        self.connections[address, port] += 1
+        if self._on_connect is not None:
+            self._on_connect(address, port)
+        return self._behaviours.get((address, port), REFUSING)
+
+    def find(self, fd: int) -> _Socket | None:
+        """The open socket of that number."""
+        return self._sockets.get(fd)
+
+    def changed(self, sock: _Socket) -> None:
+        """Something has happened on ``sock``."""
+        if self._poller is not None:
+            self._poller.notify(sock)
+
+    def closed(self, fd: int) -> None:
+        """The socket of that number is no more."""
+        del self._sockets[fd]
+        heappush(self._free, fd)
+
+
+class _Socket:
+    def __init__(self, io: ScriptedProbeIO, fd: int) -> None:
+        self._io = io
+        self._fd = fd
+        self._behaviour: Behaviour = REFUSING
+        self._timers: list[Timer] = []
+        self._connected = False
+        self._error = 0
+        self._incoming = b""
+        self._ended = False
+        self.watched = 0
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def connect_ex(self, address: Any, /) -> int:
+        behaviour = self._behaviour = self._io.connecting(address[0], address[1])
+        if isinstance(behaviour, Failing) and behaviour.latency is None:
+            return behaviour.code
+        if not isinstance(behaviour, BlackHole):
+            self._later(behaviour.latency or 0.0, self._arrive)
+        return errno.EINPROGRESS
+
+    def send(self, data: bytes, /) -> int:
+        self._raise_error()
+        behaviour = self._behaviour
+        if isinstance(behaviour, Listening) and (behaviour.answer or behaviour.closes or behaviour.resets):
+            self._later(behaviour.delay, self._answer, data)
+        return len(data)
+
+    def recv(self, size: int, /) -> bytes:
+        if self._incoming:
+            data, self._incoming = self._incoming[:size], self._incoming[size:]
+            return data
+        self._raise_error()
+        if self._ended:
+            return b""
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def getsockopt(self, level: int, name: int, /) -> int:
+        if (level, name) != (SOL_SOCKET, SO_ERROR):
+            raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+        code, self._error = self._error, 0
+        return code
+
+    def setsockopt(self, level: int, name: int, value: Any, /) -> None:
+        """Takes any option: none of them matters here."""
+
+    def bind(self, address: Any, /) -> None:
+        """Takes any address: there is one network."""
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            for timer in self._timers:
+                timer.cancel()
+            self._io.closed(self._fd)
+            self._fd = -1
+
+    @property
+    def events(self) -> int:
+        """What epoll would report."""
+        mask = epoll.OUT if self._connected else 0
+        if self._incoming or self._ended:
+            mask |= epoll.IN
+        if self._ended:
+            mask |= epoll.RDHUP
+        if self._error:
+            mask |= epoll.OUT | epoll.IN | epoll.ERR | epoll.HUP
+        return mask & (self.watched | epoll.ERR | epoll.HUP)
+
+    def _later(self, seconds: float, step: Callable[..., None], *args: bytes) -> None:
+        self._timers.append(self._io.clock.call_later(seconds, step, *args))
+
+    def _arrive(self) -> None:
+        behaviour = self._behaviour
+        if isinstance(behaviour, Failing):
+            self._error = behaviour.code
+        elif isinstance(behaviour, Listening):
+            self._connected = True
+            self._incoming = behaviour.greeting
+        self._io.changed(self)
+
+    def _answer(self, request: bytes) -> None:
+        behaviour = self._behaviour
+        assert isinstance(behaviour, Listening)
+        self._incoming += behaviour.answer(request) if callable(behaviour.answer) else behaviour.answer
+        self._ended = behaviour.closes
+        if behaviour.resets:
+            self._error = errno.ECONNRESET
+        self._io.changed(self)
+
+    def _raise_error(self) -> None:
+        if self._error:
+            code, self._error = self._error, 0
+            raise OSError(code, os.strerror(code))
+
+
+class _Poller:
+    """Edge-triggered, whatever is asked for: each change is reported once."""
+
+    def __init__(self, io: ScriptedProbeIO) -> None:
+        self._io = io
+        self._ready: dict[int, _Socket] = {}
+        self._timer: Timer | None = None
+        self.callback: Callable[[], object] | None = None
+
+    def register(self, fd: int, eventmask: int, /) -> None:
+        sock = self._io.find(fd)
+        if sock is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        sock.watched = eventmask
+        self.notify(sock)
+
+    def modify(self, fd: int, eventmask: int, /) -> None:
+        self.register(fd, eventmask)
+
+    def unregister(self, fd: int, /) -> None:
+        self.modify(fd, 0)
+
+    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        events: list[tuple[int, int]] = []
+        while self._ready and len(events) != maxevents:
+            fd = next(iter(self._ready))
+            sock = self._ready.pop(fd)
+            if self._io.find(fd) is sock and sock.events:
+                events.append((fd, sock.events))
+        return events
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ready.clear()
+
+    def notify(self, sock: _Socket) -> None:
+        if sock.watched and sock.events:
+            self._ready[sock.fileno()] = sock
+            self._call_soon()
+
+    def _call_soon(self) -> None:
+        if self._timer is None and self.callback is not None:
+            self._timer = self._io.clock.call_later(0.0, self._call)
+
+    def _call(self) -> None:
+        self._timer = None
+        if self.callback is not None:
+            self.callback()
+        if self._ready:
+            self._call_soon()
