@@ -1,0 +1,1 @@
+"""The manifest, its loader, its schema, and the settings of the process."""

@@ -1,0 +1,61 @@
+"""What the manifest's schema has and this version does not do yet: refused, so that nothing silently has no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Final
+
+from extsync.config.checks import Check
+from extsync.config.faults import Place
+from extsync.config.manifest import ExternalService
+from extsync.config.policy import Policy
+from extsync.config.sources import Source
+
+_NOT_YET: Final[tuple[tuple[Place, Callable[[Policy], bool]], ...]] = (
+    (("adopt",), lambda policy: policy.adopt != "Never"),
+    (("guard",), lambda policy: policy.guard != Policy().guard),
+    (("panicThreshold",), lambda policy: policy.panic_threshold != 0),
+    (("panicMode",), lambda policy: policy.panic_mode != "HoldLast"),
+    (("damping",), lambda policy: policy.damping != Policy().damping),
+)
+
+
+def not_available(service: ExternalService) -> Iterator[tuple[Place, str]]:
+    """Yields the place of each part of ``service`` that has no implementation here, with what to say about it."""
+    spec = service.spec
+    for index, source in enumerate(spec.sources):
+        if source.relabel:
+            yield ("spec", "sources", index, "relabel"), _not_yet("relabel")
+        yield from _unregistered("extsync.sources", "source", ("spec", "sources", index), source)
+    for index, check in enumerate(spec.checks):
+        yield from _unregistered("extsync.checks", "check", ("spec", "checks", index), check)
+    for place, is_used in _NOT_YET:
+        if is_used(spec.policy):
+            yield ("spec", "policy", *place), _not_yet(f"policy.{place[-1]} other than its default")
+
+
+@cache
+def registered(group: str) -> tuple[str, ...]:
+    """The names of the entry points of ``group``, sorted; what they name is not imported."""
+    from importlib.metadata import entry_points
+
+    return tuple(sorted({point.name for point in entry_points(group=group)}))
+
+
+def _unregistered(group: str, noun: str, place: Place, entry: Source | Check) -> Iterator[tuple[Place, str]]:
+    known = registered(group)
+    if entry.factory in known:
+        return
+    if entry.plugin is not None:
+        yield (*place, "plugin", "type"), f"no {noun} named {entry.factory!r} is installed; installed: {_list(known)}"
+    else:
+        yield (*place, entry.kind), _not_yet(f"the {noun} {entry.kind}") + f"; available: {_list(known)}"
+
+
+def _not_yet(what: str) -> str:
+    return f"{what} is not available in this version"
+
+
+def _list(known: Sequence[str]) -> str:
+    return ", ".join(known) or "none"
