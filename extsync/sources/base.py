@@ -26,7 +26,8 @@ class Source(Protocol):
         """Emits one full observation as soon as the first read has ended, then one after each change.
 
         A failed read emits an outcome (ERROR, SUSPECT) with its detail, never an empty set. It must not return and
-        must not block the event loop; an exception that leaves it is reported as ERROR, and it is started again.
+        must not block the event loop; an exception that leaves it is reported as ERROR, and it is started again, on
+        the same object. ``emit`` is called from the event loop only; it takes each report at once and never blocks.
         """
         ...
 
