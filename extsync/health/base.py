@@ -1,0 +1,102 @@
+"""What a kind of check is.
+
+A kind is a callable ``factory(config, context) -> Check``, registered under the entry-point group ``extsync.checks`` by
+the key of its block in the manifest. ``config`` is the validated block (built-in kinds) or the ``config`` mapping of a
+``plugin`` block (third parties), which the factory validates itself, raising ConfigError.
+
+A check does no I/O. The prober connects, makes TLS where asked, sends what the check asks, receives and lets the check
+judge what has come; so a kind is a few pure functions over bytes, and sockets, deadlines and thresholds are the same
+for all of them. One check serves every endpoint of a service. It is an immutable value: checks made from equal
+configurations are equal, and it can be pickled, since probes may run in another process. An attempt in which it raises
+is skipped, and no evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+
+import msgspec
+
+from extsync.health.tls import Tls
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One connection of an attempt: where it goes at the probed address, and what is said on it.
+
+    ``port`` is connected to, with TLS where ``tls`` is set; ``data`` is sent as soon as that stands. Where ``listens``
+    is False the attempt passes then, otherwise it goes on until the check has judged the answer. ``host`` and ``path``
+    are for kinds whose answers can refer to them: the name or address that the request is for, and what it asks for.
+    """
+
+    port: int
+    data: bytes = b""
+    listens: bool = False
+    tls: Tls | None = None
+    server_name: str = ""
+    host: str = ""
+    path: str = ""
+
+
+class Passed(msgspec.Struct, frozen=True, gc=False):
+    """The attempt succeeded."""
+
+
+class Failed(msgspec.Struct, frozen=True, gc=False):
+    """The attempt failed; ``reason`` says why in words that follow "httpGet ...: "."""
+
+    reason: str
+
+
+class Follow(msgspec.Struct, frozen=True, gc=False):
+    """The attempt goes on with another connection to the same address, within the same deadline."""
+
+    request: Request
+
+
+Result: TypeAlias = Passed | Failed | Follow
+
+PASSED: Final = Passed()
+
+
+class Check(Protocol):
+    """The rule by which endpoints are probed."""
+
+    def request(self, host: str, port: int) -> Request:
+        """How an attempt at the address ``host`` and ``port`` begins."""
+        ...
+
+    def judge(self, request: Request, received: bytes, eof: bool) -> Result | None:
+        """What follows from ``received``, everything that has come in answer to ``request``; None: read on.
+
+        ``eof`` says that nothing more will come; then None counts as a failure. It is called again with more each
+        time, so it must be cheap, and must decide before some tens of kilobytes.
+        """
+        ...
+
+    def awaited(self, received: bytes) -> str:
+        """What an attempt was waiting for when it ended after ``received``: "timed out after 1 s waiting for ..."."""
+        ...
+
+    def describe(self, host: str, port: int) -> str:
+        """The check of one endpoint in few words that a person recognises it by, without secrets."""
+        ...
+
+
+class CheckContext(msgspec.Struct, frozen=True):
+    """What a check may know of its surroundings.
+
+    ``base_dir`` is the folder that relative paths start from; ``environ`` has the variables that secrets name.
+    """
+
+    base_dir: Path
+    environ: Mapping[str, str]
+
+
+CheckFactory: TypeAlias = Callable[[Any, CheckContext], Check]
+
+
+def host_port(host: str, port: int) -> str:
+    """An address and a port as they are written together: 192.0.2.1:80, [2001:db8::1]:80."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

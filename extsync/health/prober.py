@@ -1,0 +1,203 @@
+"""The prober: targets in, transitions of their verdicts out; everything in between stays here.
+
+One record for each probe of an endpoint, one timer wheel for starts and deadlines, one poller for all sockets.
+``scheduler`` says when attempts start, ``attempts`` and ``conversation`` how they go, ``thresholds`` what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from socket import AF_INET, AF_INET6, inet_pton
+
+import msgspec
+
+from extsync.health.limits import affordable, raise_descriptor_limit
+from extsync.health.record import Record, pace_of
+from extsync.health.scheduler import Scheduler
+from extsync.health.target import Evidence, Probe, Stats, Target
+from extsync.health.thresholds import advance
+from extsync.health.verdicts import conclude, description
+from extsync.health.wheel import tick_after
+from extsync.model import UNKNOWN, Verdict
+from extsync.seams import Clock, ProbeIO, stable_fraction
+
+
+class _Entry(msgspec.Struct, gc=False, eq=False):
+    """One target, as it is kept."""
+
+    records: tuple[Record, ...]
+    verdict: Verdict
+
+
+class Prober:
+    """Probes targets and reports transitions of their verdicts.
+
+    ``wake`` is called when there is something to drain, once until it is drained; it may come in the middle of any
+    method, and must do no more than note it down. Methods belong to the event loop in which ``start`` was awaited.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        io: ProbeIO,
+        wake: Callable[[], None],
+        max_in_flight: int = 10_000,
+        descriptor_limit: Callable[[], int] = raise_descriptor_limit,
+    ) -> None:
+        """``descriptor_limit`` is called at the start: it raises the limit as far as it can and returns it."""
+        self._clock = clock
+        self._wake = wake
+        self._max_in_flight = max_in_flight
+        self._descriptor_limit = descriptor_limit
+        self._scheduler = Scheduler(clock=clock, io=io, on_result=self._on_result, on_settled=self._tell)
+        self._entries: dict[Hashable, _Entry] = {}
+        self._transitions: dict[Hashable, Verdict] = {}
+        self._told = False
+        self._passed = 0
+        self._failed = 0
+
+    async def start(self) -> None:
+        """Makes the prober ready for targets."""
+        self._scheduler.open(affordable(self._max_in_flight, self._descriptor_limit()))
+
+    async def close(self) -> None:
+        """Ends all attempts and forgets all targets."""
+        self._scheduler.close()
+        self._entries.clear()
+        self._transitions.clear()
+
+    def upsert(self, targets: Iterable[Target]) -> None:
+        """Adds targets, or changes them: a probe that is as before goes on, any other starts from nothing.
+
+        Raises ValueError for a target without probes, or with a host that is not an IP address; those before it are in.
+        """
+        for target in targets:
+            entry = self._entries.get(target.id)
+            if entry is None or not _same(entry.records, target.probes):
+                self._put(target, entry)
+        self._tell()
+
+    def remove(self, ids: Iterable[Hashable]) -> None:
+        """Forgets targets, also what is not drained of them yet; unknown ids are ignored."""
+        for target in ids:
+            entry = self._entries.pop(target, None)
+            if entry is not None:
+                self._transitions.pop(target, None)
+                for record in entry.records:
+                    self._scheduler.drop(record)
+
+    def drain(self) -> list[tuple[Hashable, Verdict]]:
+        """The targets whose verdict has changed since the last call, each with its present verdict."""
+        changed = list(self._transitions.items())
+        self._transitions.clear()
+        self._told = False
+        return changed
+
+    def verdict(self, target: Hashable) -> Verdict:
+        """The verdict on a target; UNKNOWN also where there is no such target."""
+        entry = self._entries.get(target)
+        return UNKNOWN if entry is None else entry.verdict
+
+    def evidence(self, target: Hashable) -> tuple[Evidence, ...]:
+        """What is known of each probe of a target; empty where there is no such target."""
+        entry = self._entries.get(target)
+        return () if entry is None else tuple(self._evidence(record) for record in entry.records)
+
+    @property
+    def stats(self) -> Stats:
+        """The counts at this moment."""
+        return Stats(
+            attempts=self._scheduler.started,
+            passed=self._passed,
+            failed=self._failed,
+            skipped=self._scheduler.skipped,
+            in_flight=self._scheduler.in_flight,
+            waiting=self._scheduler.waiting,
+            targets=len(self._entries),
+        )
+
+    def _put(self, target: Target, entry: _Entry | None) -> None:
+        if not target.probes:
+            raise ValueError(f"target {target.id} has no probes")
+        outdated = list(entry.records) if entry is not None else []
+        records: list[Record] = []
+        added: list[Record] = []
+        for index, probe in enumerate(target.probes):
+            record = next((record for record in outdated if record.probe == probe), None)
+            if record is not None:
+                outdated.remove(record)
+            else:
+                record = self._record(target, index, probe)
+                added.append(record)
+            records.append(record)
+        for record in outdated:
+            self._scheduler.drop(record)
+        for record in added:
+            self._scheduler.add(record, at_once=target.immediate)
+        if entry is None:
+            self._entries[target.id] = _Entry(tuple(records), UNKNOWN)
+        else:
+            entry.records = tuple(records)
+            self._conclude(target.id, entry)
+
+    def _record(self, target: Target, index: int, probe: Probe) -> Record:
+        family = AF_INET6 if ":" in probe.host else AF_INET
+        try:
+            inet_pton(family, probe.host)
+        except OSError:
+            raise ValueError(f"target {target.id}: {probe.host!r} is not an IP address") from None
+        timing = probe.timing
+        first = self._clock.monotonic()
+        if not target.immediate:
+            first += timing.initial_delay + stable_fraction(f"{target.id}/{index}") * timing.period
+        return Record(target.id, probe, pace_of(timing), family, tick_after(first))
+
+    def _on_result(self, record: Record, failure: str | None, now: float) -> None:
+        if failure is None:
+            self._passed += 1
+            record.passed += 1
+            record.outcome = "passed"
+        else:
+            self._failed += 1
+            record.failed += 1
+            record.outcome = record.failure = failure
+        record.latency = now - record.began
+        record.ended = now
+        pace = record.pace
+        health, record.run = advance(record.health, record.run, failure is None, pace.rise, pace.fall)
+        if health is not record.health:
+            record.health = health
+            self._conclude(record.target, self._entries[record.target])
+
+    def _conclude(self, target: Hashable, entry: _Entry) -> None:
+        health, reason = conclude(entry.records)
+        if health is not entry.verdict.health:
+            entry.verdict = self._transitions[target] = Verdict(health, self._clock.wall(), reason)
+        elif reason != entry.verdict.reason:
+            entry.verdict = Verdict(health, entry.verdict.since, reason)
+
+    def _tell(self) -> None:
+        if self._transitions and not self._told:
+            self._told = True
+            self._wake()
+
+    def _evidence(self, record: Record) -> Evidence:
+        ended = record.ended
+        return Evidence(
+            check=description(record),
+            health=record.health,
+            run=record.run,
+            reason=record.outcome,
+            latency=record.latency,
+            at=None if ended is None else self._clock.wall() - (self._clock.monotonic() - ended),
+            passed=record.passed,
+            failed=record.failed,
+            skipped=record.skipped,
+        )
+
+
+def _same(records: tuple[Record, ...], probes: tuple[Probe, ...]) -> bool:
+    return len(records) == len(probes) and all(
+        record.probe is probe or record.probe == probe for record, probe in zip(records, probes, strict=True)
+    )

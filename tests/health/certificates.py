@@ -1,0 +1,47 @@
+"""Certificates for tests, made by the ``openssl`` command: a CA, and what it has and has not signed."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from pathlib import Path
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+class Authority:
+    """A certificate authority in a folder."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        self._folder = folder
+        self._name = name
+        self._openssl("req", "-x509", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+
+    @property
+    def certificate(self) -> Path:
+        return self._folder / f"{self._name}.pem"
+
+    def issue(self, name: str, *, names: str = "IP:127.0.0.1", days: int = 30) -> tuple[Path, Path]:
+        """A certificate for ``names`` and its key; with ``days=0`` it has expired when this returns."""
+        self._openssl(
+            *("req", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"),
+            *("-addext", f"subjectAltName={names}"),
+        )
+        self._openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{self._name}.pem", "-CAkey", f"{self._name}.key"),
+            *("-copy_extensions", "copyall", "-days", str(days), "-out", f"{name}.pem"),
+        )
+        return self._folder / f"{name}.pem", self._folder / f"{name}.key"
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=self._folder, check=True, capture_output=True)
+
+
+def server_context(certificate: tuple[Path, Path], *, clients: Path | None = None) -> ssl.SSLContext:
+    """What a server needs to present ``certificate``; ``clients`` is the CA of the clients that it lets in."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
+    return context
