@@ -1,0 +1,192 @@
+"""Merge: what all sources report becomes one list of candidates, each address and port once.
+
+One bad backend is set aside with its reason and the others are served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from extsync.addresses import check_address
+from extsync.config import names
+from extsync.model import Backend, Identity, PortSet, Rejected
+from extsync.plan.ports import PortSets, PortSpec
+
+HealthRule: TypeAlias = Literal["source", "probe", "both", "proven"]
+"""Whose word on health counts; both: an endpoint is ready only if both say so.
+
+proven: the probe's, but a failure counts only for an endpoint that it has seen healthy. That is for endpoints of which
+no source has spoken yet, so that nobody knows whether they are probed in the right place.
+"""
+
+
+class SourceSet(msgspec.Struct, frozen=True):
+    """What one source has: its last good set of backends, and how the manifest says to use it."""
+
+    name: str
+    backends: tuple[Backend, ...]
+    group: str = ""
+    priority: int = 0
+    port_name: str | None = None
+    health: HealthRule = "both"
+
+
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """A backend that may be published: its address and port set, and where it comes from."""
+
+    identity: Identity
+    backend: Backend
+    source: str
+    group: str
+    priority: int
+    health: HealthRule
+
+
+class Duplicate(msgspec.Struct, frozen=True, gc=False):
+    """A further report of an endpoint that an earlier source, or entry, already stands for: evidence, not published."""
+
+    identity: Identity
+    backend: Backend
+    source: str
+    first_source: str
+    reason: str
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """The result of a merge. ``priorities`` are those that have candidates, the lowest (first served) first."""
+
+    candidates: tuple[Candidate, ...] = ()
+    rejected: tuple[tuple[str, Rejected], ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    priorities: tuple[int, ...] = ()
+
+
+def merge(ports: Sequence[PortSpec], sources: Sequence[SourceSet], *, families: Sequence[str] = ()) -> Merged:
+    """Merges the sources in their order: of two reports of one address and port the first counts.
+
+    ``ports`` are those of the Service, ``families`` its ipFamilies (empty: any address will do). Equal port sets in the
+    result are the same object.
+    """
+    merging = _Merging(ports, families)
+    for source in sources:
+        merging.add(source)
+    return merging.result()
+
+
+class _Merging:
+    """A merge under way."""
+
+    def __init__(self, ports: Sequence[PortSpec], families: Sequence[str]) -> None:
+        self._ports = ports
+        self._wrong_family = _wrong_family(families)
+        self._interned: dict[PortSet, PortSet] = {}
+        self._candidates: list[Candidate] = []
+        self._rejected: list[tuple[str, Rejected]] = []
+        self._duplicates: list[Duplicate] = []
+        self._priorities: dict[int, None] = {}
+        self._first: dict[str, Candidate] = {}
+        self._further: dict[str, list[Candidate]] = {}
+
+    def add(self, source: SourceSet) -> None:
+        port_sets = PortSets(self._ports, source.port_name, self._interned)
+        before = len(self._candidates)
+        for backend in source.backends:
+            try:
+                address = _address(backend.address)
+                if self._wrong_family and (":" in address) in self._wrong_family:
+                    raise ValueError(self._wrong_family[":" in address].format(address))
+                ports = port_sets.of(backend)
+                _check_names(backend)
+                _check_probe(backend, ports)
+            except ValueError as error:
+                self._rejected.append((source.name, Rejected(_entry(backend), str(error))))
+                continue
+            group = source.group if backend.group is None else backend.group
+            identity = Identity(address, ports)
+            self._place(Candidate(identity, backend, source.name, group, source.priority, source.health))
+        if len(self._candidates) > before:
+            self._priorities[source.priority] = None
+
+    def _place(self, candidate: Candidate) -> None:
+        address = candidate.identity.address
+        first = self._first.setdefault(address, candidate)
+        if first is not candidate:
+            others = self._further.setdefault(address, [])
+            for other in (first, *others):
+                if _overlap(other.identity.ports, candidate.identity.ports):
+                    self._set_aside(candidate, other)
+                    return
+            others.append(candidate)
+        self._candidates.append(candidate)
+
+    def _set_aside(self, candidate: Candidate, other: Candidate) -> None:
+        whose = "this source" if other.source == candidate.source else f"source {other.source}"
+        reason = f"{other.identity} is published already, as {whose} reports it"
+        self._duplicates.append(
+            Duplicate(candidate.identity, candidate.backend, candidate.source, other.source, reason)
+        )
+
+    def result(self) -> Merged:
+        return Merged(
+            tuple(self._candidates), tuple(self._rejected), tuple(self._duplicates), tuple(sorted(self._priorities))
+        )
+
+
+def _overlap(one: PortSet, other: PortSet) -> bool:
+    """Whether both publish the same number under the same name: kube-proxy would take either's readiness, at random."""
+    if one is other:
+        return True
+    pairs = {(port.name, port.port) for port in one}
+    return any((port.name, port.port) in pairs for port in other)
+
+
+def _wrong_family(families: Sequence[str]) -> dict[bool, str]:
+    """The reasons why addresses of a family are set aside, by whether it is IPv6."""
+    if not families:
+        return {}
+    has = " and ".join(families)
+    reason = "{} is an %s address, and the Service's ipFamilies are " + has
+    return {v6: reason % name for v6, name in ((False, "IPv4"), (True, "IPv6")) if name not in families}
+
+
+# Sources check what they report, and most report the same again and again: the caches make the second look cheap.
+_address = lru_cache(maxsize=16384)(check_address)
+_label_value = lru_cache(maxsize=1024)(names.check_label_value)
+_subdomain = lru_cache(maxsize=4096)(names.check_subdomain)
+
+
+def _check_names(backend: Backend) -> None:
+    """Raises ValueError for a name that the API refuses, or that a label or hint made of it would be refused for."""
+    if backend.hostname:
+        _check("hostname", names.check_dns_label, backend.hostname)
+    if backend.node_name:
+        _check("nodeName", _subdomain, backend.node_name)
+    if backend.zone:
+        _check("zone", _label_value, backend.zone)
+    if backend.group:
+        _check("group", _label_value, backend.group)
+
+
+def _check_probe(backend: Backend, ports: PortSet) -> None:
+    """Raises ValueError where the backend asks to be probed at a port that there is not."""
+    wanted = None if backend.probe is None else backend.probe.port
+    if isinstance(wanted, str) and all(port.name != wanted for port in ports):
+        known = ", ".join(port.name or "one without a name" for port in ports) or "none"
+        raise ValueError(f"probe.port {wanted!r} is no port of the Service: it has {known}")
+
+
+def _check(field: str, rule: Callable[[str], str], text: str) -> None:
+    try:
+        rule(text)
+    except ValueError as error:
+        raise ValueError(f"{field} {text!r} {error}") from None
+
+
+def _entry(backend: Backend) -> str:
+    port = "" if backend.port is None else f" port {backend.port}"
+    name = f" ({backend.hostname})" if backend.hostname else ""
+    return f"{backend.address}{port}{name}"

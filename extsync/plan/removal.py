@@ -1,0 +1,69 @@
+"""Removal: what goes when no manifest names a service any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from extsync.changes import Change, Delete
+from extsync.objects import (
+    FIELD_MANAGER,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    OWNER_LABEL,
+    Endpoints,
+    EndpointSlice,
+    KubeObject,
+    Service,
+)
+from extsync.plan.changes import Changes
+from extsync.plan.plan import Current
+
+_REASON = "no manifest names it any more"
+
+
+def removal(current: Current, owner: str, *, with_service: bool = True) -> Changes:
+    """Deletes everything of one service that the installation ``owner`` made: slices, Endpoints, and last the Service.
+
+    A Service goes only if extsync made it, which its owner label and its field manager say, and only ``with_service``.
+    Everything else stays.
+    """
+    return Changes(tuple(_removal(current, owner, with_service)))
+
+
+def _removal(current: Current, owner: str, with_service: bool) -> Iterator[Change]:
+    for slice_ in sorted(current.slices, key=lambda slice_: slice_.metadata.name):
+        if slice_made_by(slice_, owner):
+            yield _delete(slice_)
+    if current.endpoints is not None and endpoints_made_by(current.endpoints, owner):
+        yield _delete(current.endpoints)
+    if with_service and current.service is not None and service_made_by(current.service, owner):
+        yield _delete(current.service)
+
+
+def slice_made_by(slice_: EndpointSlice, owner: str) -> bool:
+    """Whether that installation made the slice; the mirror copies the owner label, but not who manages the slice."""
+    return slice_.labels.get(MANAGED_BY_LABEL) == MANAGED_BY and slice_.labels.get(OWNER_LABEL) == owner
+
+
+def endpoints_made_by(endpoints: Endpoints, owner: str) -> bool:
+    """Whether that installation made the Endpoints."""
+    return endpoints.labels.get(OWNER_LABEL) == owner
+
+
+def service_made_by(service: Service, owner: str) -> bool:
+    """Whether that installation made the Service."""
+    managers = service.metadata.managed_fields
+    applied = managers is None or any(entry.get("manager") == FIELD_MANAGER for entry in managers)
+    return service.labels.get(OWNER_LABEL) == owner and applied
+
+
+def _delete(obj: KubeObject) -> Delete:
+    metadata = obj.metadata
+    return Delete(
+        type(obj),
+        metadata.namespace,
+        metadata.name,
+        uid=str(metadata.uid),
+        resource_version=metadata.resource_version,
+        reason=_REASON,
+    )
