@@ -1,1 +1,1 @@
-"""Where objects live: the Store interface, the Kubernetes API behind it, the in-memory one, the cache and the writer."""
+"""Where objects live: the Store interface, the API behind it, the in-memory one, the cache and the writer."""

@@ -11,7 +11,7 @@ know survive an update.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Generic, Protocol
 
 import msgspec
@@ -60,12 +60,13 @@ class Store(Protocol):
         namespace: str | None = None,
         label_selector: str = "",
         timeout: float = 300.0,
-    ) -> AsyncIterator[WatchEvent[K]]:
+    ) -> AsyncGenerator[WatchEvent[K], None]:
         """Changes after ``resource_version``, until ``timeout`` has passed or the server ends the watch.
 
         With ``resource_version`` None it is a watch-list: ADDED for each object there is, a BOOKMARK with
         ``initial_end``, then changes. Raises Expired where the version is too old, Invalid where the server
         does no watch-lists, Unavailable where the connection breaks or nothing (not even a bookmark) came for too long.
+        Read it within ``contextlib.aclosing``: it holds a connection until it ends or is closed.
         """
         ...
 
@@ -80,8 +81,8 @@ class Store(Protocol):
     async def update(self, obj: K, *, timeout: float = 10.0) -> K:
         """Replaces the object. ``metadata.uid`` and ``metadata.resource_version`` are required and are preconditions.
 
-        Raises Conflict where they are not the object's, NotFound where there is none. Fields that extsync does not know are
-        taken over from the object with that resource version.
+        Raises Conflict where they are not the object's, NotFound where there is none, Invalid where they are missing.
+        Fields that extsync does not know are taken over from the object with that resource version.
         """
         ...
 

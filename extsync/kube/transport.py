@@ -1,0 +1,226 @@
+"""Requests to an API server: one at a time with a deadline, or a stream of lines; failures as store errors.
+
+The connections are aiohttp's, on which kubernetes-asyncio's own client rests too. That client is passed by: it makes
+its connections itself (here a ``Dialer`` does), serialises bodies that are bytes already, and has neither a deadline
+over the whole of a request nor a bound on a line of a stream.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlencode
+
+import aiohttp
+import yarl
+
+from extsync import __version__
+from extsync.errors import ConfigError, StoreError, TooLarge, Unavailable
+from extsync.kube.access import Access
+from extsync.kube.status import error_of, read_retry_after, read_status
+from extsync.seams import Clock, Dialer
+
+MAX_CONNECTIONS = 1000
+"""At a time. Each watch keeps one to itself, and there are three watches for each namespace that is watched alone."""
+MAX_BODY = 256 << 20
+"""Bytes of an answer: a page of 500 objects of half a megabyte each."""
+MAX_LINE = 32 << 20
+"""Bytes of a watch event: one object, of which etcd takes 1.5 MiB by default, in the several times longer JSON."""
+MAX_ERROR_BODY = 1 << 20
+
+_NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+class Transport:
+    """Sends requests to the API server of ``access``, authenticated."""
+
+    def __init__(self, access: Access, *, clock: Clock, dialer: Dialer) -> None:
+        self._access = access
+        self._clock = clock
+        self._dialer = dialer
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        deadline: float,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        """Sends one request and returns the body of the answer, where it is a success, within ``deadline`` seconds.
+
+        ``what`` is the request in words, for the text of an error.
+        """
+        with self._mapped(what):
+            async with self._clock.timeout(deadline):
+                answer = await self._send(method, path, what, query, body, content_type)
+                return await _read(answer, what, MAX_BODY)
+
+    async def lines(
+        self, path: str, *, what: str, query: Mapping[str, str], duration: float, inactivity: float
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer that goes on, until the server ends it or ``duration`` seconds have passed.
+
+        Raises Unavailable where nothing comes for ``inactivity`` seconds: a peer that vanished does not say so.
+        """
+        splitter = LineSplitter(MAX_LINE)
+        end = self._clock.monotonic() + duration
+        with self._mapped(what):
+            async with self._clock.timeout(inactivity):
+                answer = await self._send("GET", path, what, query)
+            try:
+                while chunk := await self._chunk(answer, end, inactivity):
+                    for line in splitter.feed(chunk):
+                        yield line
+                if chunk is not None and splitter.pending:
+                    raise Unavailable(f"{what}: {self._access.server} ended in the middle of a line")
+            finally:
+                _abandon(answer)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None
+
+    async def _chunk(self, answer: aiohttp.ClientResponse, end: float, inactivity: float) -> bytes | None:
+        """The next bytes of an answer: none where the server has ended it, None at the time ``end``."""
+        left = end - self._clock.monotonic()
+        if left <= 0:
+            return None
+        try:
+            async with self._clock.timeout(min(inactivity, left)):
+                return await answer.content.readany()
+        except TimeoutError:
+            if left <= inactivity:
+                return None
+            raise
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str | None = None,
+    ) -> aiohttp.ClientResponse:
+        """The answer to a request, still to be read, or the error that it is."""
+        url = yarl.URL(f"{self._access.server}{path}{f'?{urlencode(query)}' if query else ''}", encoded=True)
+        answer = await self._request(method, url, body, content_type)
+        if answer.status == 401 and self._access.credentials.renew():
+            _abandon(answer)  # with its connection, which has the refused certificate, if that is what was refused
+            answer = await self._request(method, url, body, content_type)
+        if answer.status < 300:
+            return answer
+        raise await _refusal(answer, what)
+
+    async def _request(
+        self, method: str, url: yarl.URL, body: bytes | None, content_type: str | None
+    ) -> aiohttp.ClientResponse:
+        headers = [*self._access.headers, *await self._access.credentials.headers()]
+        if body is not None and content_type is not None:
+            headers.append(("Content-Type", content_type))
+        return await self._session().request(
+            method,
+            url,
+            headers=headers,
+            data=None if body is None else io.BytesIO(body),  # aiohttp warns of bytes that are long
+            allow_redirects=False,  # a redirect leads out of the API, and the token must not follow
+            proxy=self._access.proxy,
+            server_hostname=self._access.tls_server_name,
+        )
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                connector=self._dialer.connector(tls=self._access.tls, limit=MAX_CONNECTIONS),
+                headers={"User-Agent": f"extsync/{__version__}", "Accept": "application/json"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=_NO_TIMEOUTS,  # the clock's are used instead
+            )
+        return self._opened
+
+    @contextmanager
+    def _mapped(self, what: str) -> Iterator[None]:
+        """Turns every failure of the transport into Unavailable, the error that promises nothing."""
+        server = self._access.server
+        try:
+            yield
+        except ConfigError as error:
+            raise Unavailable(f"{what}: there are no credentials: {error}") from error
+        except TimeoutError as error:
+            raise Unavailable(f"{what}: {server} did not answer in time") from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+            raise Unavailable(f"{what}: the certificate of {server} is not trusted: {reason}") from error
+        except aiohttp.ClientConnectorError as error:
+            cause = error.os_error
+            reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or cause
+            raise Unavailable(f"{what}: cannot connect to {server}: {reason}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"{what}: the connection to {server} broke ({type(error).__name__})") from error
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines of at most ``limit`` bytes, in time linear in the bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether a line has begun and not ended."""
+        return self._size > 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that ``chunk`` completes, without their ends; raises TooLarge where one exceeds the limit."""
+        first, *others = chunk.split(b"\n")
+        self._pieces.append(first)
+        self._size += len(first)
+        if self._size > self._limit:
+            raise TooLarge(f"a line of over {self._limit} bytes")
+        if not others:
+            return []
+        lines = [b"".join(self._pieces), *others[:-1]]
+        self._pieces = [others[-1]]
+        self._size = len(others[-1])
+        return lines
+
+
+async def _read(answer: aiohttp.ClientResponse, what: str, limit: int) -> bytes:
+    """The body of an answer, whose connection is then free again; raises TooLarge beyond ``limit`` bytes."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for piece in answer.content.iter_any():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise TooLarge(f"{what}: the answer has over {limit} bytes")
+    except BaseException:
+        _abandon(answer)
+        raise
+    answer.release()
+    return b"".join(pieces)
+
+
+def _abandon(answer: aiohttp.ClientResponse) -> None:
+    """Drops the connection of an answer, without TLS's farewell: a peer that is away would never return it."""
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
+    answer.close()
+
+
+async def _refusal(answer: aiohttp.ClientResponse, what: str) -> StoreError:
+    body = await _read(answer, what, MAX_ERROR_BODY)
+    status = read_status(answer.status, body, answer.headers.get("Content-Type", ""))
+    return error_of(status, what, retry_after=read_retry_after(answer.headers.get("Retry-After")))

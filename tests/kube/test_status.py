@@ -1,0 +1,107 @@
+"""Each refusal of the API becomes one error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from extsync import errors
+from extsync.kube.status import Cause, Details, Status, error_of, read_retry_after, read_status
+
+
+def details(*causes: tuple[str, str, str]) -> Details:
+    return Details(
+        causes=tuple(Cause(reason=reason, message=message, field=field) for reason, message, field in causes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (Status(code=400), errors.Invalid),
+        (Status(code=401), errors.Forbidden),
+        (Status(code=403), errors.Forbidden),
+        (Status(code=403, details=details(("NamespaceTerminating", "", "metadata.namespace"))), errors.Terminating),
+        (Status(code=404), errors.NotFound),
+        (Status(code=405), errors.Invalid),
+        (Status(code=409, reason="AlreadyExists"), errors.AlreadyExists),
+        (Status(code=409, reason="Conflict"), errors.Conflict),
+        (Status(code=409, details=details(("FieldManagerConflict", "", ".a"))), errors.FieldConflict),
+        (Status(code=410), errors.Expired),
+        (Status(code=413), errors.TooLarge),
+        (Status(code=415), errors.Invalid),
+        (Status(code=422), errors.Invalid),
+        (Status(code=429), errors.TooManyRequests),
+        (Status(code=500), errors.Unavailable),
+        (Status(code=500, message="etcdserver: request is too large"), errors.TooLarge),
+        (Status(code=503), errors.Unavailable),
+        (Status(code=504), errors.Unavailable),
+        (Status(code=302), errors.Unavailable),
+        (Status(), errors.Unavailable),
+    ],
+)
+def test_the_table(status: Status, expected: type[errors.StoreError]) -> None:
+    assert type(error_of(status, "write it")) is expected
+
+
+def test_the_text_says_what_was_asked_and_what_was_answered() -> None:
+    assert str(error_of(Status(code=404, message="gone"), "get Service a/b")) == "get Service a/b: gone"
+    assert str(error_of(Status(code=404, reason="NotFound"), "get it")) == "get it: NotFound"
+    assert str(error_of(Status(code=404), "get it")) == "get it: HTTP 404"
+
+
+def test_an_invalid_object_has_its_fields() -> None:
+    error = error_of(Status(code=422, details=details(("FieldValueInvalid", "bad", "ports[0]"))), "create it")
+    assert isinstance(error, errors.Invalid)
+    assert error.causes == (("ports[0]", "bad"),)
+
+
+def test_a_field_conflict_has_managers_and_fields_and_nothing_else() -> None:
+    causes = (
+        ("FieldManagerConflict", 'conflict with "helm" using v1', ".spec.ports"),
+        ("FieldManagerConflict", "conflict", ".spec.type"),
+        ("Other", 'conflict with "x"', ".metadata"),
+    )
+    error = error_of(Status(code=409, details=details(*causes)), "apply it")
+    assert isinstance(error, errors.FieldConflict)
+    assert error.fields == (("helm", ".spec.ports"), ("unknown", ".spec.type"))
+
+
+def test_the_header_counts_before_the_details() -> None:
+    status = Status(code=429, details=Details(retry_after_seconds=9))
+    error = error_of(status, "write it", retry_after=2.0)
+    assert isinstance(error, errors.TooManyRequests)
+    assert error.retry_after == 2.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("3", 3.0), (" 10 ", 10.0), (None, None), ("", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)],
+)
+def test_retry_after_is_seconds_or_nothing(value: str | None, seconds: float | None) -> None:
+    assert read_retry_after(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "message"),
+    [
+        (b'{"message": "no", "code": 200}', "application/json", "no"),
+        (b"{}", "application/json", "HTTP 500"),
+        (b"404 page not\n  found", "text/plain", "HTTP 500, 404 page not found"),
+        (b"", "", "HTTP 500, without a word"),
+        (b"<p>x</p>", "", "HTTP 500, and a web page"),
+        (b"\xff\xfe", "text/plain", "HTTP 500, "),
+        (b"x" * 5000, "text/plain", "HTTP 500, " + "x" * 300),
+    ],
+)
+def test_a_body_that_is_no_status_is_quoted_in_short(body: bytes, content_type: str, message: str) -> None:
+    status = read_status(500, body, content_type)
+    assert status.code == 500
+    assert status.message.startswith(message)
+    assert len(status.message) < 350
+
+
+def test_http_codes_and_errors_are_a_closed_set() -> None:
+    outcomes: dict[int, Any] = {code: error_of(Status(code=code), "x") for code in range(300, 600)}
+    assert all(isinstance(error, errors.StoreError) for error in outcomes.values())
