@@ -53,6 +53,10 @@ class WorkQueue:
             self._timers[key][1].cancel()
         self._timers[key] = due, self._clock.call_later(seconds, self._fire, key)
 
+    def is_dirty(self, key: ServiceKey) -> bool:
+        """Whether ``key`` was added since it was last handed out."""
+        return key in self._dirty
+
     def forget(self, key: ServiceKey) -> None:
         """Drops what is due later for a key that no longer exists."""
         if timer := self._timers.pop(key, None):

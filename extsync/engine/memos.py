@@ -1,0 +1,56 @@
+"""What the stages before judging worked out last: the same input gives the same object, at the cost of a comparison."""
+
+from __future__ import annotations
+
+from operator import is_not
+
+from extsync.plan.endpoints import endpoints_are_ours
+from extsync.plan.merge import Merged, SourceSet, merge
+from extsync.plan.ownership import Whose, whose
+from extsync.plan.plan import Current
+from extsync.plan.ports import PortSpec
+from extsync.plan.published import Published
+
+
+class MergeMemo:
+    """The last merge: as long as its input is the same, so is the object that comes out."""
+
+    def __init__(self) -> None:
+        self._asked: object = None
+        self._merged = Merged()
+
+    def merge(self, ports: tuple[PortSpec, ...], sets: list[SourceSet], families: tuple[str, ...]) -> Merged:
+        asked = (ports, sets, families)
+        if asked != self._asked:  # equal sets are mostly the same objects, so this is quick
+            self._asked, self._merged = asked, merge(ports, sets, families=families)
+        return self._merged
+
+
+class PublishedMemo:
+    """The last reading of what is published: objects are immutable, so the same objects show the same."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[object, ...] = ()
+        self._published = Published()
+
+    def read(self, current: Current, owner: str) -> Published:
+        asked = (owner, current.service, current.endpoints, *current.slices)
+        if len(asked) != len(self._asked) or any(map(is_not, asked, self._asked)):
+            self._asked, self._published = asked, _published(current, owner)
+        return self._published
+
+
+def _published(current: Current, owner: str) -> Published:
+    service, endpoints = current.service, current.endpoints
+    if service is None:
+        return Published()
+    ours = [slice_ for slice_ in current.slices if whose(slice_, service, owner) is Whose.OURS]
+    if endpoints is not None and not endpoints_are_ours(endpoints, service, owner):
+        endpoints = None
+    return Published(ours, endpoints)
+
+
+def unusable(merged: Merged, sets: list[SourceSet]) -> frozenset[str]:
+    """The sources that report backends of which not one can be used: as little to be believed as an error."""
+    used = {candidate.source for candidate in merged.candidates} | {d.source for d in merged.duplicates}
+    return frozenset(one.name for one in sets if one.backends and one.name not in used)

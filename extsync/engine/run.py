@@ -1,0 +1,308 @@
+"""``run``: keeps a store in step with the manifests until it is stopped.
+
+Level-triggered: a changed object, manifest, source or verdict only puts the service's key on the queue. Its reconcile
+reads the present state of everything, plans from it and writes what differs, so nothing depends on having seen
+each event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+import msgspec
+
+from extsync.config.loader import Loaded, LoadResult
+from extsync.config.problems import Problem
+from extsync.engine.desired import Step
+from extsync.engine.manifests import ManifestFeed
+from extsync.engine.prepare import prepare
+from extsync.engine.probing import Probing
+from extsync.engine.queue import WorkQueue
+from extsync.engine.service import Decision, ServiceState
+from extsync.engine.sources import RunningSources
+from extsync.engine.telling import describe, failure, transitions
+from extsync.engine.view import ClusterView
+from extsync.engine.world import World, no_fence
+from extsync.errors import ConfigError
+from extsync.health.prober import Prober
+from extsync.kube.flow import Backoff, TokenBucket
+from extsync.kube.writer import Fence, Writer, Written
+from extsync.model import Observation, ServiceKey
+from extsync.plan.changes import Changes
+from extsync.plan.removal import removal
+
+log = logging.getLogger(__name__)
+
+GATHER = 0.02
+"""Seconds in which verdicts are gathered before services are planned anew: one plan for what falls down together."""
+
+SPREAD = 57.0
+"""Seconds over which the writes per minute of a service are spread while its verdicts keep changing, as at a start or
+when a rack loses its power: then no verdict has to wait until a minute is over."""
+
+SOONEST = 0.01
+"""Seconds until the soonest look at a service that nothing but time asks for."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """Process settings, as far as the engine reads them; durations in seconds. ``namespaces`` empty: all."""
+
+    owner: str = "default"
+    namespaces: tuple[str, ...] = ()
+    concurrency: int = 4
+    qps: float = 20.0
+    burst: int = 30
+    request_timeout: float = 10.0
+    max_in_flight: int = 10_000
+
+
+class Engine:
+    """Runs every service of the manifests against one store."""
+
+    def __init__(self, world: World, options: Options, *, fence: Fence = no_fence) -> None:
+        self._world = world
+        self._options = options
+        clock = world.clock
+        self._queue = WorkQueue(clock)
+        self._backoff = Backoff(random=world.random)
+        self._conflicts = Backoff(random=world.random, base=0.05)
+        self._view = ClusterView(
+            world.store,
+            clock=clock,
+            random=world.random,
+            namespaces=options.namespaces,
+            on_change=self._object_changed,
+        )
+        self._verdicts_changed = asyncio.Event()
+        self._prober = Prober(
+            clock=clock, io=world.io, max_in_flight=options.max_in_flight, wake=self._verdicts_changed.set
+        )
+        self._probing = Probing(self._prober, on_change=self._verdicts_of)
+        self._writer = Writer(
+            world.store,
+            clock=clock,
+            limiter=TokenBucket(clock=clock, qps=options.qps, burst=options.burst),
+            fence=fence,
+            written=self._view.written,
+            deleted=self._view.deleted,
+            timeout=options.request_timeout,
+        )
+        self._services: dict[ServiceKey, _Kept] = {}
+        self._problems: frozenset[Problem] = frozenset()
+        self._refused: dict[ServiceKey, Loaded] = {}
+        self._said: dict[ServiceKey, str] = {}
+        self._tasks: asyncio.TaskGroup
+
+    async def run(self, feed: ManifestFeed) -> None:
+        """Runs until it is cancelled. Raises ExceptionGroup only for a defect."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._view.start(tasks)
+                await self._prober.start()
+                tasks.create_task(self._collect_verdicts(), name="verdicts")
+                tasks.create_task(feed.run(self._take), name="manifests")
+                await self._view.synced()
+                log.info("read what the cluster has")
+                for number in range(self._options.concurrency):
+                    tasks.create_task(self._work(), name=f"worker-{number}")
+        finally:
+            self._queue.close()
+            await self._prober.close()
+
+    def services(self) -> dict[ServiceKey, tuple[ServiceState, Decision | None]]:
+        """Every service that is kept, with what the last look at it decided."""
+        return {key: (kept.state, kept.decision) for key, kept in sorted(self._services.items())}
+
+    # ---- manifests ---------------------------------------------------------------------------------------------------
+
+    def _take(self, step: Step, result: LoadResult) -> None:
+        """Takes up what a load of the manifests changed."""
+        known, self._problems = self._problems, frozenset(result.problems)
+        for problem in (problem for problem in result.problems if problem not in known):
+            log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
+        self._refused.update({loaded.manifest.key: loaded for loaded in step.changed})
+        for key in step.removed:
+            self._refused.pop(key, None)
+            self._take_down(key)
+        for loaded in list(self._refused.values()):  # also those from before: a certificate may be mounted late
+            if self._take_up(loaded):
+                del self._refused[loaded.manifest.key]
+
+    def _take_up(self, loaded: Loaded) -> bool:
+        """Keeps the service of ``loaded`` from now on as it says; False where that cannot be, for now."""
+        key = loaded.manifest.key
+        if not self._view.covers(key.namespace):
+            self._say(key, "its namespace is not among the settings' namespaces, so nothing can be done for it")
+            return False
+        try:
+            prepared = prepare(loaded.manifest, loaded.base_dir, owner=self._options.owner)
+        except ConfigError as error:
+            self._say(key, f"{error}; what was in force goes on")
+            return False
+        except Exception:  # of a plugin: it must not take the other services down with it
+            log.exception("%s: its manifest cannot be taken up", key)
+            return False
+        self._said.pop(key, None)
+        kept = self._services.get(key)
+        if kept is None or kept.leaving:
+            sources = RunningSources(self._world, self._tasks, observe=partial(self._observe, key))
+            kept = self._services[key] = _Kept(ServiceState(prepared), sources)
+            log.info("%s: kept from now on, as %s says", key, loaded.file)
+        else:
+            kept.state.take(prepared)
+            log.info("%s: its manifest changed in %s", key, loaded.file)
+        kept.sources.follow(prepared)
+        self._queue.add(key)
+        return True
+
+    def _take_down(self, key: ServiceKey) -> None:
+        if kept := self._services.get(key):
+            log.info("%s: no manifest names it any more: what extsync made for it is removed", key)
+            kept.leaving = True
+            kept.sources.stop()
+            self._queue.add(key)
+
+    def _say(self, key: ServiceKey, text: str) -> None:
+        """Logs an error of a manifest, once as long as it stays the same."""
+        if self._said.get(key) != text:
+            self._said[key] = text
+            log.error("%s: %s", key, text)
+
+    def _observe(self, key: ServiceKey, source: str, observation: Observation) -> None:
+        if kept := self._services.get(key):
+            kept.state.observe(source, observation, self._world.clock.monotonic())
+            self._queue.add(key)
+
+    # ---- what changes ------------------------------------------------------------------------------------------------
+
+    def _object_changed(self, key: ServiceKey) -> None:
+        if key in self._services:
+            self._queue.add(key)
+
+    def _verdicts_of(self, key: ServiceKey) -> None:
+        if kept := self._services.get(key):
+            self._queue.add_after(key, kept.rests_until - self._world.clock.monotonic())
+
+    async def _collect_verdicts(self) -> None:
+        while True:
+            await self._verdicts_changed.wait()
+            await self._world.clock.sleep(GATHER)
+            self._verdicts_changed.clear()
+            self._probing.collect()
+
+    # ---- reconcile ---------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._serve(key)
+            finally:
+                self._queue.done(key)
+
+    async def _serve(self, key: ServiceKey) -> None:
+        kept = self._services.get(key)
+        if kept is None:
+            return
+        try:
+            written = await self._reconcile(kept)
+        except Exception:  # a defect: it must not take the other services down with it
+            wait = self._backoff.failed(key)
+            log.exception("%s: a defect in extsync; tried again in %.0f s", key, wait)
+            self._queue.add_after(key, wait)
+            return
+        if written.complete:
+            self._backoff.forget(key)
+            self._conflicts.forget(key)
+        elif written.stale:  # what is there now has been read already
+            self._queue.add_after(key, self._conflicts.failed(key))
+        else:
+            self._queue.add_after(key, max(self._backoff.failed(key), written.retry_after or 0.0))
+
+    async def _reconcile(self, kept: _Kept) -> Written:
+        """current, desired, plan, write: one look at one service."""
+        key, clock = kept.state.key, self._world.clock
+        if kept.leaving:
+            return await self._remove(kept)
+        current = self._view.current(key)
+        now = clock.monotonic()
+        candidates = kept.state.candidates(current, now)
+        verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules)
+        decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
+        kept.report(decision, self._probing.fault(key))
+        if decision.look_again is not None:
+            self._queue.add_after(key, max(SOONEST, decision.look_again - now))
+        if not decision.plan.changes.is_empty:
+            kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
+        return await self._write(kept, decision.plan.changes)
+
+    async def _remove(self, kept: _Kept) -> Written:
+        """Takes away what was made for a service whose manifest is gone."""
+        key = kept.state.key
+        self._probing.forget(key)
+        # A Service that its manifest did not keep stays, also where it could not be released.
+        with_service = kept.state.prepared.wish is not None
+        changes = removal(self._view.current(key), self._options.owner, with_service=with_service)
+        written = await self._write(kept, changes)
+        if self._services.get(key) is kept and written.complete and not written.skipped:
+            del self._services[key]
+            self._queue.forget(key)
+            self._backoff.forget(key)
+            self._conflicts.forget(key)
+        return written
+
+    async def _write(self, kept: _Kept, changes: Changes) -> Written:
+        key, prepared = kept.state.key, kept.state.prepared
+        if changes.is_empty:
+            kept.warn([])
+            return Written()
+        written = await self._writer.write(
+            changes.items,
+            writes_per_minute=prepared.manifest.spec.policy.writes_per_minute,
+            is_superseded=partial(self._queue.is_dirty, key),
+        )
+        for done in written.done:
+            log.info("%s: %s: %s", key, describe(done.change), done.change.reason)
+        kept.warn(
+            [failure(failed.change, failed.error) for failed in written.failed]
+            + [f"{describe(one.change)} is put off: its writesPerMinute are used up" for one in written.deferred]
+        )
+        return written
+
+
+class _Kept:
+    """A service that is kept: its state, its running sources and what was last said of it.
+
+    ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it.
+    """
+
+    def __init__(self, state: ServiceState, sources: RunningSources) -> None:
+        self.state = state
+        self.sources = sources
+        self.decision: Decision | None = None
+        self.leaving = False
+        self.rests_until = 0.0
+        self._remarked: frozenset[str] = frozenset()
+        self._warned: frozenset[str] = frozenset()
+
+    def report(self, decision: Decision, fault: str) -> None:
+        """Logs what is new in ``decision``: endpoints that changed, and what there is to say of the service."""
+        key, before, self.decision = self.state.key, self.decision, decision
+        for line in transitions(before, decision):
+            log.info("%s: %s", key, line)
+        remarks = [*self.state.remarks(decision), *([fault] if fault else [])]
+        self._remarked = _log_new(key, remarks, self._remarked)
+
+    def warn(self, lines: list[str]) -> None:
+        """Logs what went wrong with the last writes, where it is not what went wrong the time before."""
+        self._warned = _log_new(self.state.key, lines, self._warned)
+
+
+def _log_new(key: ServiceKey, lines: list[str], said: frozenset[str]) -> frozenset[str]:
+    for line in dict.fromkeys(lines):
+        if line not in said:
+            log.warning("%s: %s", key, line)
+    return frozenset(lines)

@@ -1,0 +1,261 @@
+"""One service as the engine keeps it: what the manifest says, what the sources told, and what follows from both.
+
+No I/O: ``ServiceState`` takes observations and current objects in, runs the pure stages over them (last good set,
+merge, judge, tier, plan) and remembers what the next look needs. The engine that runs for ever and the commands that
+run once share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from extsync.engine.memos import MergeMemo, PublishedMemo, unusable
+from extsync.engine.prepare import Prepared
+from extsync.model import Backend, Endpoint, Observation, Outcome, ServiceKey, State, Verdict
+from extsync.plan.judge import Judged, judge
+from extsync.plan.merge import Candidate, Merged, SourceSet
+from extsync.plan.metadata import trigger_time
+from extsync.plan.plan import Current, Plan, PlanMemo, plan
+from extsync.plan.ports import PortSpec, ports_of
+from extsync.plan.published import Published
+from extsync.plan.tier import Tiers, TierState, tier
+from extsync.sources.holds import LastGood, Standing
+
+CARRIED = "(published)"
+"""The name of the pseudo-source that stands for what is published, until every real source has reported."""
+
+MOST_SET_ASIDE = 20
+"""Entries of one source that are told one by one."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What one look at a service decided.
+
+    ``judged`` are all endpoints, aligned with ``candidates`` and ``verdicts``; ``endpoints`` are those that are
+    published, as they are published. ``look_again`` is the monotonic time at which to look again without a cause, None:
+    never.
+    """
+
+    plan: Plan
+    candidates: tuple[Candidate, ...]
+    verdicts: tuple[Verdict | None, ...]
+    judged: tuple[Endpoint, ...]
+    tiers: Tiers
+    endpoints: tuple[Endpoint, ...]
+    look_again: float | None = None
+
+
+Adjust: TypeAlias = Callable[[tuple[Endpoint, ...], Published], tuple[Endpoint, ...]]
+"""Changes the endpoints to publish in the light of those that are published: the policies of one-shot commands."""
+
+
+class ServiceState:
+    """What is remembered of one service between two looks at it."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+        self.sources: dict[str, LastGood] = {}
+        self.merged = Merged()
+        self.unusable: frozenset[str] = frozenset()
+        self.settled = False
+        self._merging = MergeMemo()
+        self._merging_carried = MergeMemo()
+        self._reading = PublishedMemo()
+        self._judged = Judged()
+        self._memo = PlanMemo()
+        self._tier_state: TierState | None = None
+        self._endpoints: tuple[Endpoint, ...] = ()
+        self._triggered: str | None = None
+        self.take(prepared)
+
+    @property
+    def key(self) -> ServiceKey:
+        return self.prepared.key
+
+    def take(self, prepared: Prepared) -> None:
+        """Takes up another manifest of the same service. A source that stays keeps its last good set."""
+        sources: dict[str, LastGood] = {}
+        for source in prepared.manifest.spec.sources:
+            sources[source.name] = self.sources.get(source.name) or LastGood(source.hold)
+            sources[source.name].hold = source.hold
+        self.prepared = prepared
+        self.sources = sources
+        self._tier_state = None  # priorities may mean something else from now on
+
+    def observe(self, source: str, observation: Observation, now: float) -> None:
+        """Takes in a report of one of the sources."""
+        if last_good := self.sources.get(source):
+            last_good.observe(observation, now)
+
+    def doubt(self, source: str, why: str, now: float) -> None:
+        """Takes back that the last report of a source is believed: what it had stays, and what is published."""
+        self.sources[source] = LastGood(self.sources[source].hold)
+        self.observe(source, Observation(Outcome.SUSPECT, detail=why), now)
+
+    def believe_empty(self) -> None:
+        """Lets answers that name no backends take effect now, whatever their hold."""
+        for last_good in self.sources.values():
+            last_good.advance(float("inf"))
+
+    @property
+    def all_reported(self) -> bool:
+        """Whether every source has a good answer in effect, so that removals need not wait."""
+        return all(last_good.reported for last_good in self.sources.values())
+
+    def standings(self) -> dict[str, Standing]:
+        """How each source stands."""
+        return {name: last_good.standing() for name, last_good in self.sources.items()}
+
+    def candidates(self, current: Current, now: float) -> tuple[Candidate, ...]:
+        """Merges what the sources have; the same object as the last time as long as nothing changed."""
+        for last_good in self.sources.values():
+            last_good.advance(now)
+        ports = self.ports(current)
+        if ports is None:  # the Service is not there: what it had is still probed
+            return self.merged.candidates
+        families = (current.service.spec.ip_families if current.service is not None else None) or ()
+        sets = self._source_sets()
+        merged = self._merging.merge(ports, sets, families)
+        self.unusable = unusable(merged, sets)
+        was_settled, self.settled = self.settled, self.all_reported and not self.unusable
+        if not self.settled:
+            merged = self._merging_carried.merge(ports, [*sets, self._carried(current, sets)], families)
+        if not (self.settled and was_settled):
+            self._tier_state = self._tiers_found(merged, current)
+        self.merged = merged
+        return merged.candidates
+
+    def ports(self, current: Current) -> tuple[PortSpec, ...] | None:
+        """The ports that are published: the manifest's, else those of the Service that exists, else None."""
+        if self.prepared.ports is not None:
+            return self.prepared.ports
+        return None if current.service is None else ports_of(current.service)
+
+    def decide(
+        self,
+        current: Current,
+        verdicts: tuple[Verdict | None, ...],
+        *,
+        now: float,
+        wall: float,
+        adjust: Adjust | None = None,
+    ) -> Decision:
+        """Judges the candidates of the last call of ``candidates`` and plans; ``verdicts`` is aligned with them.
+
+        ``now`` is monotonic, ``wall`` goes into the objects. ``adjust`` changes what is published before it is packed.
+        """
+        published = self.published(current)
+        candidates = self.merged.candidates
+        judged = judge(candidates, verdicts, published, self._judged)
+        tiers = tier(
+            candidates,
+            judged,
+            self._tier_state or self._tiers_found(self.merged, current),
+            priorities=self.merged.priorities,
+            policy=self.prepared.tier_policy,
+            now=now,
+        )
+        self._tier_state = tiers.state
+        endpoints = tiers.endpoints if adjust is None else adjust(tiers.endpoints, published)
+        if endpoints is not self._endpoints:
+            self._endpoints, self._triggered = endpoints, trigger_time(wall)
+        planned = plan(
+            self.key,
+            current,
+            endpoints,
+            self.prepared.pack_policy,
+            wish=self.prepared.wish,
+            triggered=self._triggered,
+            memo=self._memo,
+        )
+        times = [*(last_good.due() for last_good in self.sources.values()), tiers.look_again]
+        look_again = min((time for time in times if time is not None), default=None)
+        return Decision(planned, candidates, verdicts, judged, tiers, endpoints, look_again)
+
+    def _tiers_found(self, merged: Merged, current: Current) -> TierState:
+        """The tiers that go on being needed because they are published, besides those that were needed before.
+
+        That is asked as long as sources have yet to report, and once more when they have: only then is it known to
+        which tier a published endpoint belongs.
+        """
+        published = self.published(current)
+        known = self._tier_state.published if self._tier_state is not None else ()
+        shown = {c.priority for c in merged.candidates if published.get(c.identity) is not None}
+        return TierState.found(shown | {priority for priority, _ in known})
+
+    def remarks(self, decision: Decision) -> Iterator[str]:
+        """What a person should know of the service as it stands: refusals, warnings, sources in trouble."""
+        yield from map(str, (*decision.plan.refusals, *decision.plan.warnings, *decision.plan.notes))
+        for name, standing in self.standings().items():
+            if standing.stale:
+                yield f"source {name!r}: {standing.detail}; its last good set stays"
+            if name in self.unusable:
+                yield f"source {name!r}: none of its backends can be used; what is published stays"
+            merged = [rejected for source, rejected in self.merged.rejected if source == name]
+            yield from set_aside(name, [(r.entry, r.reason) for r in (*standing.rejected, *merged)])
+            others = [duplicate for duplicate in self.merged.duplicates if duplicate.source == name]
+            yield from set_aside(name, [(str(d.identity), d.reason) for d in others])
+
+    def _source_sets(self) -> list[SourceSet]:
+        return [
+            SourceSet(
+                source.name,
+                self.sources[source.name].backends,
+                source.group,
+                source.priority,
+                source.port_name,
+                source.health,
+            )
+            for source in self.prepared.manifest.spec.sources
+        ]
+
+    def _carried(self, current: Current, sets: list[SourceSet]) -> SourceSet:
+        """What is published, as a last source, until every real one has reported something usable (invariants 1, 2).
+
+        So nothing leaves at a start, nor when a manifest puts one source in the place of another. As candidates the
+        carried endpoints are probed like all others, so that one that dies is demoted.
+        """
+        silent = [
+            source.health
+            for source in self.prepared.manifest.spec.sources
+            if source.name in self.unusable or not self.sources[source.name].reported
+        ]
+        probed = bool(self.prepared.rules) and any(health != "source" for health in silent)
+        endpoints = self.published(current).endpoints
+        return SourceSet(
+            CARRIED,
+            tuple(_backend(endpoint, probed=probed) for endpoint in endpoints),
+            priority=min((one.priority for one in sets), default=0),
+            health="proven" if probed else "source",
+        )
+
+    def published(self, current: Current) -> Published:
+        """The endpoints that objects of ours show now."""
+        return self._reading.read(current, self.prepared.pack_policy.owner)
+
+
+def set_aside(source: str, entries: list[tuple[str, str]]) -> Iterator[str]:
+    """One line for each entry that is not published, up to a number; of more, how many."""
+    for entry, reason in entries[:MOST_SET_ASIDE]:
+        yield f"source {source!r}: {entry} is set aside: {reason}"
+    if len(entries) > MOST_SET_ASIDE:
+        yield f"source {source!r}: {len(entries) - MOST_SET_ASIDE} more entries are set aside"
+
+
+def _backend(endpoint: Endpoint, *, probed: bool) -> Backend:
+    """A published endpoint as the backend that it must have come from; where it is ``probed``, that says more of its
+    health than how it was published."""
+    return Backend(
+        address=endpoint.address,
+        ports=tuple((port.name, port.port) for port in endpoint.ports),
+        hostname=endpoint.hostname,
+        node_name=endpoint.node_name,
+        zone=endpoint.zone,
+        group=endpoint.group,
+        drain=endpoint.state is State.DRAINING,
+        ready=probed or endpoint.state is not State.NOT_READY,
+        target_ref=endpoint.target_ref,
+    )

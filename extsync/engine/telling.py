@@ -1,0 +1,92 @@
+"""What the engine says in words: changes, transitions of endpoints, and what people should know of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import compress
+from operator import is_not
+
+from extsync.changes import ApplyService, Change
+from extsync.engine.service import Decision
+from extsync.errors import ExtsyncError, FieldConflict, Forbidden, Invalid
+from extsync.kube.writer import object_key, verb
+from extsync.model import Endpoint, Identity, State, Verdict, Why
+
+_WORDS = {State.READY: "ready", State.NOT_READY: "not ready", State.DRAINING: "draining"}
+
+FORBIDDEN_CURE = "; deploy/base/clusterrole.yaml has the rights that extsync needs"
+"""What to say to somebody who may not do something."""
+
+MOST_LINES = 20
+"""Transitions of one service that are told one by one; of more, the number is told."""
+
+
+def describe(change: Change) -> str:
+    """A change in a few words: ``update endpointslice/orders-1f2e3d4c5b-0``."""
+    return f"{verb(change)} {object_name(change)}"
+
+
+def failure(change: Change, error: ExtsyncError) -> str:
+    """A change that failed, why, and where there is one, the cure."""
+    return f"{describe(change)} failed: {error}{_cure(change, error)}"
+
+
+def _cure(change: Change, error: ExtsyncError) -> str:
+    match error, change:
+        case FieldConflict(), _:
+            return "; extsync never forces: set these fields back, or let the manifest say what they are now"
+        case Invalid(), ApplyService() if "spec.ports" in str(error):
+            return "; if somebody edited the Service's ports, set them back, or delete the Service to have it made anew"
+        case Forbidden(), _:
+            return FORBIDDEN_CURE
+    return ""
+
+
+def object_name(change: Change) -> str:
+    """The object of a change as kubectl names it: ``endpointslice/orders-1f2e3d4c5b-0``."""
+    kind, _, name = object_key(change)
+    return f"{kind.__name__.lower()}/{name}"
+
+
+def state_word(state: State) -> str:
+    """A state for people."""
+    return _WORDS[state]
+
+
+def place(endpoint: Endpoint) -> str:
+    """The address and first port of an endpoint."""
+    return str(Identity(endpoint.address, endpoint.ports))
+
+
+def because(endpoint: Endpoint, verdict: Verdict | None) -> str:
+    """Why an endpoint is as it is; with the error of the probe where probing decided."""
+    if endpoint.why in (Why.UNHEALTHY, Why.DRAINING_DOWN) and verdict is not None and verdict.reason:
+        return f"{endpoint.why.value}: {verdict.reason}"
+    return endpoint.why.value
+
+
+def transitions(before: Decision | None, now: Decision) -> Iterator[str]:
+    """One line for each endpoint that came, left or changed its state."""
+    lines = [*_transitions(before, now)]
+    yield from lines[:MOST_LINES]
+    if len(lines) > MOST_LINES:
+        yield f"and {len(lines) - MOST_LINES} more endpoints changed"
+
+
+def _transitions(before: Decision | None, now: Decision) -> Iterator[str]:
+    if before is not None and before.candidates is now.candidates:
+        for index in compress(range(len(now.judged)), map(is_not, now.judged, before.judged)):
+            old, new = before.judged[index], now.judged[index]
+            if old.state is not new.state:
+                why = because(new, now.verdicts[index])
+                yield f"{place(new)} was {_WORDS[old.state]} and is {_WORDS[new.state]}: {why}"
+        return
+    old_states = {} if before is None else {(e.address, e.ports): e.state for e in before.judged}
+    for endpoint, verdict in zip(now.judged, now.verdicts, strict=True):
+        state = old_states.pop((endpoint.address, endpoint.ports), None)
+        if state is None:
+            yield f"{place(endpoint)} is {_WORDS[endpoint.state]}: {because(endpoint, verdict)}"
+        elif state is not endpoint.state:
+            yield f"{place(endpoint)} was {_WORDS[state]} and is {_WORDS[endpoint.state]}: {because(endpoint, verdict)}"
+    for address, ports in old_states:
+        yield f"{Identity(address, ports)} left: no source reports it"

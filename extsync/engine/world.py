@@ -1,0 +1,46 @@
+"""The seams that an engine runs on, together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+from extsync.config.sources import Source as SourceBlock
+from extsync.engine.prepare import Prepared
+from extsync.kube.store import Store
+from extsync.seams import Clock, Dialer, ProbeIO, Random
+from extsync.sources import registry
+from extsync.sources.base import Source, SourceContext
+
+CreateSource: TypeAlias = Callable[[str, Any, SourceContext], Source]
+"""``sources.registry.create``, or what a simulation puts in its place."""
+
+
+class World(msgspec.Struct, frozen=True):
+    """Everything that an engine does not make itself."""
+
+    store: Store
+    clock: Clock
+    random: Random
+    dialer: Dialer
+    io: ProbeIO
+    create_source: CreateSource = registry.create
+
+
+def context_of(block: SourceBlock, prepared: Prepared, world: World) -> SourceContext:
+    """What the source of ``block`` may know of its surroundings."""
+    return SourceContext(
+        name=block.name,
+        namespace=prepared.key.namespace,
+        base_dir=prepared.base_dir,
+        clock=world.clock,
+        random=world.random,
+        dialer=world.dialer,
+    )
+
+
+def no_fence() -> float | None:
+    """Without leader election a write is always allowed."""
+    return None

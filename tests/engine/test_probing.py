@@ -1,0 +1,209 @@
+"""Which endpoints are probed, where and how."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from extsync.engine.probing import Probing, Rule, probes_of
+from extsync.errors import ConfigError
+from extsync.health.prober import Prober
+from extsync.health.target import Target
+from extsync.model import UNKNOWN, Backend, Health, ProbeOverride, ServiceKey, Verdict
+from extsync.plan.merge import Candidate, SourceSet, merge
+from extsync.plan.ports import PortSpec
+from extsync.seams.virtual import VirtualClock, virtual_time
+from extsync.seams.virtual_net import ScriptedProbeIO
+from tests.engine.support import CHECK, PERIOD, PORT, UP, A, B, C, key, manifest, prepared, rack
+
+ORDERS, CARTS = key("orders"), key("carts")
+PORTS = (PortSpec("http", 80, 8080), PortSpec("admin", 81, 8081))
+
+
+def rules(*checks: dict[str, Any]) -> tuple[Rule, ...]:
+    ports = [{"name": "http", "port": 80}, {"name": "admin", "port": 81}]
+    (one,) = prepared(manifest("orders", rack(A), ports=ports, checks=list(checks or [CHECK])))
+    return one.rules
+
+
+def candidates(*backends: Backend | str, ports: tuple[PortSpec, ...] = PORTS) -> tuple[Candidate, ...]:
+    entries = tuple(Backend(one) if isinstance(one, str) else one for one in backends)
+    return merge(ports, [SourceSet("rack", entries)]).candidates
+
+
+class Setup:
+    """A prober on scripted backends, all up; ``told`` are the services reported."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.io = ScriptedProbeIO(self.clock)
+        for address in (A, B, C):
+            self.io.script(address, PORT, UP)
+        self.upserts: list[int] = []
+        self.told: list[ServiceKey] = []
+        self.prober = _Counting(self.upserts, clock=self.clock, io=self.io, wake=lambda: None)
+        self.probing = Probing(self.prober, on_change=self.told.append)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.prober.start()
+        try:
+            yield
+        finally:
+            await self.prober.close()
+
+
+class _Counting(Prober):
+    def __init__(self, upserts: list[int], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._upserts = upserts
+
+    def upsert(self, targets: Iterable[Target]) -> None:
+        targets = list(targets)
+        self._upserts.append(len(targets))
+        super().upsert(targets)
+
+
+def health(verdicts: tuple[Verdict | None, ...]) -> list[Health | None]:
+    return [None if verdict is None else verdict.health for verdict in verdicts]
+
+
+@virtual_time
+async def test_verdicts_are_aligned_with_the_candidates_and_reported_once_a_service() -> None:
+    setup = Setup()
+    async with setup.running():
+        unchecked = Backend(B, probe=ProbeOverride(enabled=False))
+        found = candidates(A, unchecked, C)
+        checks = rules()
+        assert setup.probing.sync(ORDERS, found, checks) == (UNKNOWN, None, UNKNOWN)
+        assert setup.probing.undecided() == 2
+        await setup.clock.sleep(PERIOD + 1)
+        setup.probing.collect()
+        assert health(setup.probing.sync(ORDERS, found, checks)) == [Health.HEALTHY, None, Health.HEALTHY]
+        assert setup.told == [ORDERS]
+        assert setup.probing.undecided() == 0
+
+
+@virtual_time
+async def test_an_endpoint_that_stays_keeps_its_verdict_wherever_it_stands() -> None:
+    setup = Setup()
+    async with setup.running():
+        checks = rules()
+        setup.probing.sync(ORDERS, candidates(A, B), checks)
+        await setup.clock.sleep(PERIOD + 1)
+        setup.probing.collect()
+        verdicts = setup.probing.sync(ORDERS, candidates(C, B), checks)
+        assert health(verdicts) == [Health.UNKNOWN, Health.HEALTHY]
+        await setup.clock.sleep(PERIOD + 1)
+        setup.probing.collect()
+        assert health(setup.probing.sync(ORDERS, candidates(B, C), checks)) == [Health.HEALTHY, Health.HEALTHY]
+
+
+@virtual_time
+async def test_an_endpoint_that_left_is_not_probed_any_more() -> None:
+    setup = Setup()
+    async with setup.running():
+        checks = rules()
+        setup.probing.sync(ORDERS, candidates(A, B), checks)
+        setup.probing.sync(ORDERS, candidates(B), checks)
+        await setup.clock.sleep(PERIOD + 1)
+        assert set(setup.io.connections) == {(B, PORT)}
+        setup.probing.forget(ORDERS)
+        setup.io.connections.clear()
+        await setup.clock.sleep(2 * PERIOD)
+        assert not setup.io.connections
+        assert setup.prober.stats.targets == 0
+        setup.probing.collect()  # the last verdict on what was forgotten
+        setup.probing.forget(ORDERS)
+
+
+@virtual_time
+async def test_one_address_in_two_services_is_probed_for_each() -> None:
+    setup = Setup()
+    async with setup.running():
+        checks = rules()
+        setup.probing.sync(ORDERS, candidates(A), checks)
+        setup.probing.sync(CARTS, candidates(A), checks)
+        setup.probing.forget(ORDERS)
+        await setup.clock.sleep(PERIOD + 1)
+        setup.probing.collect()
+        assert setup.told == [CARTS]
+
+
+@virtual_time
+async def test_the_same_candidates_and_rules_ask_the_prober_nothing() -> None:
+    setup = Setup()
+    async with setup.running():
+        found, checks = candidates(A, B), rules()
+        for _ in range(3):
+            setup.probing.sync(ORDERS, found, checks)
+    assert setup.upserts == [2]
+
+
+@virtual_time
+async def test_a_changed_check_starts_from_nothing() -> None:
+    setup = Setup()
+    async with setup.running():
+        found = candidates(A)
+        setup.probing.sync(ORDERS, found, rules())
+        await setup.clock.sleep(PERIOD + 1)
+        setup.probing.collect()
+        changed = rules({**CHECK, "tcpSocket": {"port": 81}})
+        assert health(setup.probing.sync(ORDERS, found, changed)) == [Health.UNKNOWN]
+
+
+def where(candidate: Candidate, *checks: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(probe.host, probe.port) for probe in probes_of(candidate, rules(*checks))]
+
+
+def check(port: int | str, **more: Any) -> dict[str, Any]:
+    return {"tcpSocket": {"port": port, **more}}
+
+
+@pytest.mark.parametrize(
+    ("backend", "asked", "expected"),
+    [
+        (Backend(A), check(9), (A, 9)),
+        (Backend(A), check("http"), (A, 8080)),
+        (Backend(A), check("admin"), (A, 8081)),
+        (Backend(A, ports=(("admin", 7),)), check("admin"), (A, 7)),
+        (Backend(A), check("http", host=B), (B, 8080)),
+        (Backend(A, probe=ProbeOverride(host=C)), check("http", host=B), (C, 8080)),
+        (Backend(A, probe=ProbeOverride(port=7)), check("http"), (A, 7)),
+        (Backend(A, probe=ProbeOverride(port="admin")), check("http"), (A, 8081)),
+    ],
+)
+def test_what_a_backend_says_of_its_probe_wins_over_the_check(
+    backend: Backend, asked: dict[str, Any], expected: tuple[str, int]
+) -> None:
+    (candidate,) = candidates(backend)
+    assert where(candidate, asked) == [expected]
+
+
+def test_several_checks_are_several_probes_of_one_target() -> None:
+    (candidate,) = candidates(A)
+    assert where(candidate, check("http"), check("admin")) == [(A, 8080), (A, 8081)]
+
+
+def test_a_port_that_the_service_does_not_have_is_said() -> None:
+    (candidate,) = candidates(A, ports=(PortSpec("web", 80), PortSpec("", 81)))
+    with pytest.raises(ConfigError, match="port 'http', and the Service has web, one without a name"):
+        where(candidate, check("http"))
+
+
+@virtual_time
+async def test_while_a_check_asks_for_a_port_that_is_missing_no_verdict_is_known_and_the_reason_is() -> None:
+    setup = Setup()
+    async with setup.running():
+        found, checks = candidates(A), rules()
+        setup.probing.sync(ORDERS, found, checks)
+        await setup.clock.sleep(PERIOD + 1)
+        setup.probing.collect()
+        renamed = candidates(A, ports=(PortSpec("web", 80),))
+        assert health(setup.probing.sync(ORDERS, renamed, rules(check("http")))) == [Health.UNKNOWN]
+        assert "port 'http'" in setup.probing.fault(ORDERS)
+        setup.probing.sync(ORDERS, found, checks)
+        assert setup.probing.fault(ORDERS) == ""

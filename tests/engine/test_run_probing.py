@@ -1,0 +1,245 @@
+"""``run``: what probes find shows in the store in time, and only that is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from extsync.engine.run import Options
+from extsync.errors import Unavailable
+from extsync.kube.memory import Fault
+from extsync.objects import Endpoints, EndpointSlice
+from extsync.seams.virtual import virtual_time
+from extsync.seams.virtual_net import Behaviour, BlackHole, Failing
+from tests.engine.support import (
+    CHECK,
+    DOWN,
+    NAMESPACE,
+    PERIOD,
+    PORT,
+    THRESHOLD,
+    TIMEOUT,
+    UP,
+    A,
+    B,
+    C,
+    Rig,
+    manifest,
+    not_ready,
+    rack,
+    ready,
+)
+
+SHOWN_WITHIN = PERIOD * THRESHOLD + TIMEOUT + 1.0
+PHASES = (0.0, 2.3, 4.9, 7.7, 9.6)
+
+
+@pytest.mark.parametrize("down", [Failing(), Failing(latency=None), BlackHole()], ids=["refused", "at once", "silent"])
+@virtual_time
+async def test_a_failure_and_a_recovery_show_in_time_whatever_the_phase(down: Behaviour) -> None:
+    rig = Rig()
+    rig.up(A, B)
+    async with rig.running(manifest("orders", rack(A, B))):
+        await rig.until(rig.agree("orders", ready(A, B)), within=PERIOD + 1)
+        for phase in PHASES:
+            await rig.clock.sleep(2 * PERIOD + phase)
+            rig.io.script(A, PORT, down)
+            await rig.until(rig.agree("orders", {A: False, B: True}), within=SHOWN_WITHIN)
+            await rig.clock.sleep(PERIOD - phase)
+            rig.io.script(A, PORT, UP)
+            await rig.until(rig.agree("orders", ready(A, B)), within=PERIOD + 1)
+
+
+@virtual_time
+async def test_fewer_failures_than_the_threshold_change_nothing() -> None:
+    rig = Rig()
+    rig.up(A)
+    async with rig.running(manifest("orders", rack(A))):
+        await rig.until(rig.agree("orders", ready(A)), within=PERIOD + 1)
+        with rig.recorded() as writes:
+            for _ in range(5):
+                rig.down(A)
+                await rig.clock.sleep((THRESHOLD - 1) * PERIOD)
+                rig.up(A)
+                await rig.clock.sleep(2 * PERIOD)
+        assert writes == []
+
+
+@virtual_time
+async def test_a_new_backend_is_not_ready_until_its_checks_pass() -> None:
+    rig = Rig()
+    async with rig.running(manifest("orders", rack(A))):
+        await rig.until(rig.agree("orders", {A: False}), within=1)
+        rig.up(A)
+        await rig.until(rig.agree("orders", ready(A)), within=PERIOD + 1)
+
+
+@virtual_time
+async def test_without_checks_a_backend_is_ready_as_declared_and_never_probed() -> None:
+    rig = Rig()
+    async with rig.running(manifest("orders", rack(A), checks=[])):
+        await rig.until(rig.agree("orders", ready(A)), within=1)
+        await rig.clock.sleep(60)
+    assert not rig.io.connections
+
+
+@virtual_time
+async def test_black_holes_delay_no_other_service() -> None:
+    """Forty silent backends of one service, and the bound for a backend of another is the same."""
+    rig = Rig()
+    holes = [f"198.51.100.{number}" for number in range(1, 41)]
+    for address in holes:
+        rig.io.script(address, PORT, BlackHole())
+    rig.up(A, B)
+    async with rig.running(manifest("holes", rack(*holes)), manifest("orders", rack(A, B))):
+        await rig.until(rig.agree("orders", ready(A, B)), within=PERIOD + 1)
+        before = rig.io.connections[B, PORT]
+        rig.down(A)
+        await rig.until(rig.agree("orders", {A: False, B: True}), within=SHOWN_WITHIN)
+        await rig.clock.sleep(100 - rig.clock.monotonic() % 10)
+        assert rig.io.connections[B, PORT] - before >= 100 // PERIOD
+
+
+@virtual_time
+async def test_a_steady_state_writes_nothing_for_an_hour() -> None:
+    rig = Rig()
+    rig.up(A, B)
+    services = (
+        manifest("orders", rack(A, B, C)),
+        manifest("plain", rack(A), checks=[]),
+        manifest("legacy", rack(B), publish=["Endpoints"]),
+        manifest("alias", service={"type": "ExternalName", "externalName": "db.example.com"}, ports=[], checks=[]),
+    )
+    async with rig.running(*services):
+        await rig.clock.sleep(60)
+        versions = rig.versions()
+        with rig.recorded() as writes:
+            await rig.clock.sleep(3600)
+        assert writes == []
+        assert rig.versions() == versions
+
+
+@virtual_time
+async def test_one_flip_of_250_writes_one_slice_and_the_endpoints() -> None:
+    rig = Rig()
+    addresses = [f"198.51.100.{number}" for number in range(1, 251)]
+    rig.up(*addresses)
+    async with rig.running(manifest("fleet", rack(*addresses))):
+        await rig.until(rig.agree("fleet", ready(*addresses)), within=PERIOD + 3)
+        assert [len(slice_["endpoints"]) for slice_ in rig.slice_objects("fleet")] == [100, 100, 50]
+        await rig.clock.sleep(60)  # the writes of the start leave their minute
+        before = rig.versions()
+        with rig.recorded() as writes:
+            rig.down(addresses[70])
+            await rig.until(lambda: not rig.slices("fleet")[addresses[70]], within=SHOWN_WITHIN)
+            await rig.clock.sleep(60)
+        assert [(write.verb, write.kind) for write in writes] == [("update", EndpointSlice), ("update", Endpoints)]
+        changed = {name for name, version in rig.versions().items() if before[name] != version}
+        assert changed == {f"{write.kind.__name__}/{write.name}" for write in writes}
+
+
+@virtual_time
+async def test_what_falls_down_together_is_written_together() -> None:
+    rig = Rig()
+    addresses = [f"198.51.100.{number}" for number in range(1, 51)]
+    check = {**CHECK, "periodSeconds": 1, "failureThreshold": 1}
+    rig.up(*addresses)
+    async with rig.running(manifest("fleet", rack(*addresses), checks=[check], publish=["EndpointSlice"])):
+        await rig.until(lambda: rig.slices("fleet") == ready(*addresses), within=5)
+        with rig.recorded() as writes:
+            rig.down(*addresses)
+            await rig.until(lambda: not any(rig.slices("fleet").values()), within=5)
+        assert len(writes) < 5
+
+
+@virtual_time
+async def test_a_storm_of_flips_uses_up_no_budget_and_shows_in_time() -> None:
+    """250 backends fail one after the other, as a rack does that loses its power."""
+    rig = Rig()
+    addresses = [f"198.51.100.{number}" for number in range(1, 251)]
+    rig.up(*addresses)
+    async with rig.running(manifest("fleet", rack(*addresses))):
+        await rig.until(rig.agree("fleet", ready(*addresses)), within=PERIOD + 3)
+        rig.down(*addresses)
+        await rig.until(rig.agree("fleet", not_ready(*addresses)), within=SHOWN_WITHIN)
+
+
+@virtual_time
+async def test_a_flapping_backend_writes_no_more_than_its_budget() -> None:
+    rig = Rig()
+    rig.up(A)
+    check = {**CHECK, "periodSeconds": 1, "failureThreshold": 1}
+    service = manifest("orders", rack(A), checks=[check], publish=["EndpointSlice"], policy={"writesPerMinute": 6})
+    async with rig.running(service):
+        await rig.until(lambda: rig.slices("orders") == ready(A), within=11)
+        await rig.clock.sleep(60)
+        with rig.recorded() as writes:
+            for _ in range(60):
+                rig.io.script(A, PORT, DOWN)
+                await rig.clock.sleep(1.5)
+                rig.io.script(A, PORT, UP)
+                await rig.clock.sleep(1.5)
+        assert 12 <= len(writes) <= 6 * 4
+        await rig.until(lambda: rig.slices("orders") == ready(A), within=61)
+
+
+@virtual_time
+async def test_a_backend_may_be_probed_elsewhere_than_it_is_published() -> None:
+    rig = Rig()
+    rig.io.script("10.9.0.7", 13306, UP)
+    source = {
+        "name": "rack",
+        "static": {
+            "backends": [
+                {"address": A, "probe": {"host": "10.9.0.7", "port": 13306}},
+                {"address": B, "probe": {"enabled": False}},
+            ]
+        },
+    }
+    async with rig.running(manifest("orders", source)):
+        await rig.until(rig.agree("orders", ready(A, B)), within=PERIOD + 1)
+    assert set(rig.io.connections) == {("10.9.0.7", 13306)}
+
+
+@virtual_time
+async def test_while_the_api_server_is_away_probing_goes_on_and_the_newest_state_follows_at_once() -> None:
+    rig = Rig()
+    rig.up(A, B)
+    async with rig.running(manifest("orders", rack(A, B))):
+        await rig.until(rig.agree("orders", ready(A, B)), within=PERIOD + 1)
+        away = Away(rig)
+        rig.down(A, B)
+        await rig.clock.sleep(120)
+        rig.up(B)
+        before = rig.io.connections[A, PORT]
+        await rig.clock.sleep(180)
+        assert rig.io.connections[A, PORT] - before == 180 // PERIOD
+        assert rig.slices("orders") == ready(A, B)
+        away.back()
+        # The longest pause between two attempts is 30 s.
+        await rig.until(rig.agree("orders", {A: False, B: True}), within=31)
+
+
+class Away:
+    """The API server answers nothing until it is back."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        rig.faults = lambda verb, kind, at: Fault(error=Unavailable("scripted: away"))
+
+    def back(self) -> None:
+        self._rig.faults = None
+
+
+@virtual_time
+async def test_more_probes_than_may_be_in_flight_are_skipped_and_demote_nobody() -> None:
+    rig = Rig(options=Options(namespaces=(NAMESPACE,), max_in_flight=2))
+    holes = [f"198.51.100.{number}" for number in range(1, 31)]
+    for address in holes:
+        rig.io.script(address, PORT, BlackHole())
+    rig.up(A)
+    async with rig.running(manifest("orders", rack(A)), manifest("holes", rack(*holes))):
+        await rig.until(rig.agree("orders", ready(A)), within=60)
+        with rig.recorded() as writes:
+            await rig.clock.sleep(300)
+        assert [write for write in writes if write.name.startswith("orders")] == []
+        assert rig.published("orders") == ready(A)

@@ -1,0 +1,85 @@
+"""What the engine says in words."""
+
+from __future__ import annotations
+
+from extsync.changes import ApplyService, Delete
+from extsync.engine.service import Decision
+from extsync.engine.telling import MOST_LINES, because, describe, place, transitions
+from extsync.model import Backend, Endpoint, Health, Identity, PortValue, State, Verdict, Why
+from extsync.objects import EndpointSlice
+from extsync.plan.merge import Candidate
+from extsync.plan.plan import Plan
+from extsync.plan.tier import Tiers, TierState
+from tests.engine.support import A, B
+
+PORTS = (PortValue("", 80),)
+REFUSED = Verdict(Health.UNHEALTHY, reason="tcpSocket 192.0.2.1:80: connection refused")
+
+
+def endpoint(address: str, state: State = State.READY, why: Why = Why.HEALTHY) -> Endpoint:
+    return Endpoint(address, PORTS, "", state, why)
+
+
+def decision(*endpoints: Endpoint, verdict: Verdict | None = None, like: Decision | None = None) -> Decision:
+    """A decision on ``endpoints``; ``like``: on the same candidates as that one."""
+    found = tuple(Candidate(Identity(e.address, PORTS), Backend(e.address), "rack", "", 0, "both") for e in endpoints)
+    candidates = found if like is None else like.candidates
+    tiers = Tiers(endpoints, TierState())
+    return Decision(Plan(), candidates, (verdict,) * len(endpoints), endpoints, tiers, endpoints)
+
+
+UP = endpoint(A)
+DOWN = endpoint(A, State.NOT_READY, Why.UNHEALTHY)
+
+
+def test_changes_are_told_as_kubectl_names_objects() -> None:
+    assert describe(Delete(EndpointSlice, "test", "orders-1", uid="u")) == "delete endpointslice/orders-1"
+    body = {"metadata": {"namespace": "test", "name": "orders"}}
+    assert describe(ApplyService(body)) == "apply service/orders"
+
+
+def test_an_endpoint_is_its_address_and_first_port() -> None:
+    assert place(endpoint("2001:db8::1")) == "[2001:db8::1]:80"
+
+
+def test_where_probing_decided_the_error_of_the_probe_is_told() -> None:
+    assert because(DOWN, REFUSED) == "its checks fail: tcpSocket 192.0.2.1:80: connection refused"
+    assert because(UP, REFUSED) == "its checks pass"
+    assert because(DOWN, None) == "its checks fail"
+
+
+def test_the_first_look_tells_of_every_endpoint() -> None:
+    assert list(transitions(None, decision(UP, endpoint(B)))) == [
+        "192.0.2.1:80 is ready: its checks pass",
+        "192.0.2.2:80 is ready: its checks pass",
+    ]
+
+
+def test_a_transition_is_told_with_its_reason() -> None:
+    before = decision(UP, endpoint(B))
+    after = decision(DOWN, before.judged[1], verdict=REFUSED, like=before)
+    assert list(transitions(before, after)) == [
+        "192.0.2.1:80 was ready and is not ready: its checks fail: tcpSocket 192.0.2.1:80: connection refused"
+    ]
+
+
+def test_a_new_reason_for_the_same_state_is_no_transition() -> None:
+    before = decision(endpoint(A, why=Why.KEPT))
+    assert list(transitions(before, decision(UP, like=before))) == []
+
+
+def test_endpoints_that_come_change_and_leave_are_told() -> None:
+    lines = list(transitions(decision(UP), decision(endpoint(B, State.DRAINING, Why.DRAINING))))
+    assert lines == [
+        "192.0.2.2:80 is draining: draining: its source asks for it, and it is healthy",
+        "192.0.2.1:80 left: no source reports it",
+    ]
+    changed, _ = transitions(decision(UP), decision(DOWN, endpoint(B)))
+    assert changed == "192.0.2.1:80 was ready and is not ready: its checks fail"
+
+
+def test_of_many_transitions_the_number_is_told() -> None:
+    many = [endpoint(f"198.51.100.{number}") for number in range(1, 101)]
+    lines = list(transitions(None, decision(*many)))
+    assert len(lines) == MOST_LINES + 1
+    assert lines[-1] == "and 80 more endpoints changed"

@@ -1,0 +1,127 @@
+"""Deliberate bugs: each is put into the code under test, and the simulation has to catch it.
+
+They are mistakes that programs of this kind have made. Where a change of the code or of the script makes a seed miss
+its bug, others are tried; if none catches it, look for one (a bug that shows in a race needs some thirty) before
+concluding that the simulation has lost its sight of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from extsync.engine.probing import Probing
+from extsync.engine.service import ServiceState
+from extsync.errors import StoreError
+from extsync.kube import writer
+from extsync.kube.cache import Cache
+from extsync.model import Observation, Outcome
+from extsync.plan import judge, publication, subsets
+from extsync.plan.merge import SourceSet
+from extsync.plan.metadata import Frame
+from extsync.sources.holds import LastGood
+
+Patch = pytest.MonkeyPatch
+
+
+def an_error_empties_the_source(patch: Patch) -> None:
+    observe = LastGood.observe
+
+    def mutant(self: LastGood, observation: Observation, now: float) -> None:
+        observe(self, observation, now)
+        if observation.outcome is Outcome.ERROR:
+            self._answer = self.backends = ()
+            self.reported = True
+
+    patch.setattr(LastGood, "observe", mutant)
+
+
+def an_empty_answer_is_believed_at_once(patch: Patch) -> None:
+    patch.setattr(LastGood, "_empty_at", lambda self: self._negative_since)
+
+
+def a_start_waits_for_no_source(patch: Patch) -> None:
+    patch.setattr(ServiceState, "_carried", lambda self, current, sets: SourceSet("(published)", ()))
+
+
+def a_restart_forgets_what_was_published(patch: Patch) -> None:
+    def mutant(candidates: Any, verdicts: Any, last: Any, memo: Any) -> Any:
+        return judge.judge(candidates, verdicts, {}, memo)
+
+    patch.setattr("extsync.engine.service.judge", mutant)
+
+
+def verdicts_are_never_collected(patch: Patch) -> None:
+    patch.setattr(Probing, "collect", lambda self: None)
+
+
+def what_takes_away_goes_first(patch: Patch) -> None:
+    publish = publication.publish
+
+    def mutant(*args: Any) -> publication.Publication:
+        result = publish(*args)
+        return replace(result, changes=tuple(reversed(result.changes)))
+
+    patch.setattr("extsync.plan.plan.publish", mutant)
+    what_takes_away_goes_out_after_a_failed_create(patch)
+
+
+def what_takes_away_goes_out_after_a_failed_create(patch: Patch) -> None:
+    patch.setattr(writer, "_takes_away", lambda change: False)
+
+
+def not_ready_addresses_are_left_out_of_endpoints(patch: Patch) -> None:
+    def mutant(*args: Any, **kwargs: Any) -> subsets.Subsets:
+        made = subsets.make_subsets(*args, **kwargs).subsets
+        return subsets.Subsets(tuple(replace(one, not_ready_addresses=None) for one in made if one.addresses))
+
+    patch.setattr("extsync.plan.publication.make_subsets", mutant)
+
+
+def endpoints_beside_slices_are_mirrored(patch: Patch) -> None:
+    labels = Frame.endpoints_labels
+    patch.setattr(Frame, "endpoints_labels", lambda self, *, skip_mirror: labels(self, skip_mirror=False))
+
+
+def deletions_by_others_pass_unseen(patch: Patch) -> None:
+    drop = Cache._drop
+
+    def mutant(self: Cache[Any], obj: Any) -> None:
+        if self._own.holds(obj.key):
+            drop(self, obj)
+
+    patch.setattr(Cache, "_drop", mutant)
+
+
+def a_broken_watch_is_the_end(patch: Patch) -> None:
+    async def mutant(self: Cache[Any]) -> None:
+        try:
+            await self._watch_continuously()
+        except StoreError:
+            await self._clock.sleep(1e9)
+
+    patch.setattr(Cache, "run", mutant)
+
+
+def slices_of_others_are_taken_over(patch: Patch) -> None:
+    patch.setattr("extsync.plan.ownership.is_ours", lambda slice_, service, owner: True)
+
+
+MUTATIONS: tuple[tuple[Callable[[Patch], None], int, int], ...] = (
+    (an_error_empties_the_source, 3, 1),
+    (an_empty_answer_is_believed_at_once, 2, 1),
+    (a_start_waits_for_no_source, 1, 1),
+    (a_restart_forgets_what_was_published, 2, 2),
+    (what_takes_away_goes_first, 31, 1),
+    (what_takes_away_goes_out_after_a_failed_create, 31, 1),
+    (endpoints_beside_slices_are_mirrored, 0, 3),
+    (slices_of_others_are_taken_over, 0, 5),
+    (verdicts_are_never_collected, 0, 7),
+    (deletions_by_others_pass_unseen, 0, 7),
+    (a_broken_watch_is_the_end, 0, 7),
+    (not_ready_addresses_are_left_out_of_endpoints, 1, 9),
+)
+"""Each bug with a seed that brings it out and the number of the invariant that it violates."""

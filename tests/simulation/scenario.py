@@ -1,0 +1,164 @@
+"""The scripted world of a simulation: manifests, sources that say what they are told, backends that go up and down.
+
+Three services show three ways of publishing: "rack" is static and checked, and publishes slices and Endpoints; "fleet"
+comes from a discovered source, is checked and published in small slices; "legacy" comes from a discovered source, is
+not checked and published as Endpoints alone, which the mirroring controller makes slices of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+from extsync.config.loader import LoadResult, load
+from extsync.model import Backend, Observation, Outcome
+from extsync.seams import Clock
+from extsync.seams.virtual_net import BlackHole, Failing, Listening, ScriptedProbeIO
+from extsync.sources import registry
+from extsync.sources.base import Emit, Source, SourceContext
+
+NAMESPACE = "sim"
+SERVICES = ("rack", "fleet", "legacy")
+PORT = 80
+PERIOD, THRESHOLD, TIMEOUT = 2, 2, 1
+SLICE_LIMITS = (3, 2)
+"""What the manifest of "fleet" says in turn; a lowered limit splits slices."""
+
+RACK = tuple(f"192.0.2.{number}" for number in range(1, 6))
+FLEET = tuple(f"198.51.100.{number}" for number in range(1, 11))
+LEGACY = tuple(f"203.0.113.{number}" for number in range(1, 6))
+CHECKED = (*RACK, *FLEET)
+
+_TIMES = f"periodSeconds: {PERIOD}, failureThreshold: {THRESHOLD}, timeoutSeconds: {TIMEOUT}"
+_CHECK = f"[{{tcpSocket: {{port: {PORT}}}, {_TIMES}}}]"
+_MANIFESTS = f"""
+apiVersion: extsync.dev/v1alpha1
+kind: ExternalService
+metadata: {{name: rack, namespace: {NAMESPACE}}}
+spec:
+  service: {{}}
+  ports: [{{port: {PORT}}}]
+  sources: [{{name: rack, static: {{backends: [{", ".join(f"{{address: {address}}}" for address in RACK)}]}}}}]
+  checks: {_CHECK}
+---
+apiVersion: extsync.dev/v1alpha1
+kind: ExternalService
+metadata: {{name: fleet, namespace: {NAMESPACE}}}
+spec:
+  service: {{}}
+  ports: [{{port: {PORT}}}]
+  sources: [{{name: fleet, hold: {{nodata: 30s}}, file: {{files: [fleet]}}}}]
+  checks: {_CHECK}
+  publish: [EndpointSlice]
+  policy: {{maxEndpointsPerSlice: LIMIT}}
+---
+apiVersion: extsync.dev/v1alpha1
+kind: ExternalService
+metadata: {{name: legacy, namespace: {NAMESPACE}}}
+spec:
+  service: {{}}
+  ports: [{{port: {PORT}}}]
+  sources: [{{name: legacy, file: {{files: [legacy]}}}}]
+  publish: [Endpoints]
+"""
+
+
+class Feed:
+    """What one discovered source says; it goes on saying it to every new run of the source."""
+
+    def __init__(self, addresses: tuple[str, ...], clock: Clock) -> None:
+        self.members = addresses
+        self.good: frozenset[str] = frozenset()
+        self.named_since: dict[str, float] = {}
+        self._clock = clock
+        self._observation = Observation(Outcome.ERROR, detail="nothing yet")
+        self._changed = asyncio.Condition()
+
+    async def say(self, observation: Observation) -> None:
+        """Reports ``observation`` from now on."""
+        if observation.outcome is Outcome.FOUND:
+            self.good = frozenset(backend.address for backend in observation.backends)
+            now = self._clock.monotonic()
+            self.named_since = {address: self.named_since.get(address, now) for address in self.good}
+        self._observation = observation
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def found(self, addresses: tuple[str, ...]) -> None:
+        await self.say(Observation(Outcome.FOUND, tuple(Backend(address) for address in addresses)))
+
+    async def run(self, emit: Emit) -> None:
+        """The source's own run."""
+        while True:
+            emit(self._observation)
+            async with self._changed:
+                await self._changed.wait()
+
+
+class World:
+    """The scripted parts of one simulation."""
+
+    def __init__(self, io_: ScriptedProbeIO) -> None:
+        self.feeds = {"fleet": Feed(FLEET, io_.clock), "legacy": Feed(LEGACY, io_.clock)}
+        self.up = dict.fromkeys(CHECKED, True)
+        self.up_since = dict.fromkeys(CHECKED, 0.0)
+        self.manifests = Manifests()
+        self._io = io_
+        for address in CHECKED:
+            self.set_up(address, True)
+
+    def set_up(self, address: str, up: bool, *, black_hole: bool = False) -> None:
+        """Starts or stops a backend; one that is down refuses, or says nothing at all."""
+        if up and not self.up[address]:
+            self.up_since[address] = self._io.clock.monotonic()
+        self.up[address] = up
+        down = BlackHole() if black_hole else Failing()
+        self._io.script(address, PORT, Listening() if up else down)
+
+    def create_source(self, kind: str, config: Any, context: SourceContext) -> Source:
+        """Stands for ``sources.registry.create``: a ``file`` source here says what its feed says."""
+        return self.feeds[context.name] if kind == "file" else registry.create(kind, config, context)
+
+    def desired(self, service: str) -> frozenset[str]:
+        """The addresses that belong into a service."""
+        return frozenset(RACK) if service == "rack" else self.feeds[service].good
+
+    def named_for(self, service: str, address: str) -> float:
+        """The seconds for which ``address`` has belonged into a service without a break; 0 where it does not."""
+        now = self._io.clock.monotonic()
+        return now if service == "rack" else now - self.feeds[service].named_since.get(address, now)
+
+    def up_for(self, address: str) -> float:
+        """The seconds for which a backend has been up; for ever, where nothing checks it, and 0 where it is not."""
+        if address not in self.up:
+            return float("inf")
+        return self._io.clock.monotonic() - self.up_since[address] if self.up[address] else 0.0
+
+
+class Manifests:
+    """The manifests as they are on disk; ``changed`` is set as a watch would set it."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.slice_limit = SLICE_LIMITS[0]
+        self._fresh = True
+
+    def change_limit(self) -> None:
+        """Somebody changes the limit of the slices of "fleet"."""
+        self.slice_limit = next(limit for limit in SLICE_LIMITS if limit != self.slice_limit)
+        self.reread()
+
+    def reread(self) -> None:
+        """A new process reads them anew."""
+        self._fresh = True
+        self.changed.set()
+
+    async def __call__(self) -> LoadResult | None:
+        if not self._fresh:
+            return None
+        self._fresh = False
+        text = _MANIFESTS.replace("LIMIT", str(self.slice_limit))
+        result = load(["-"], stdin=io.BytesIO(text.encode()))
+        assert result.ok, result.problems
+        return result

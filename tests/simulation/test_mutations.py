@@ -1,0 +1,30 @@
+"""The simulation catches bugs: with any of these in the code under test it must find a violation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from tests.simulation.invariants import Violation
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.simulate import simulate
+
+OTHER_SEEDS = 6
+
+
+@pytest.mark.parametrize(
+    ("mutation", "seed", "invariant"), [pytest.param(*entry, id=entry[0].__name__) for entry in MUTATIONS]
+)
+def test_a_bug_is_caught(
+    mutation: Callable[[pytest.MonkeyPatch], None], seed: int, invariant: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutation(monkeypatch)
+    with pytest.raises(Violation, match=rf"^{invariant}: "):
+        _simulate_until_it_fails((seed, *range(OTHER_SEEDS)))
+
+
+def _simulate_until_it_fails(seeds: Iterable[int]) -> None:
+    """Should the seed no longer bring the bug out, since what comes before it has changed, others have their turn."""
+    for seed in seeds:
+        simulate(seed)
