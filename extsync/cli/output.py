@@ -1,0 +1,80 @@
+"""How results look: tables for people, JSON and YAML for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+import yaml
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> str:
+    """Columns in kubectl's manner: three spaces between them, no rules, the header in capitals."""
+    lines = [[_cell(cell) for cell in row] for row in (tuple(name.upper() for name in header), *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        (indent + "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: object) -> str:
+    return printable("" if value is None else str(value)) or "-"
+
+
+def printable(text: str) -> str:
+    """``text`` on one line and harmless: what comes from registries and manifests must not steer the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def write_document(value: Any, form: str, out: TextIO | None = None) -> None:
+    """Prints ``value`` (plain data) as "json" or "yaml"; a list in YAML is printed as several documents."""
+    out = out or sys.stdout
+    if form == "json":
+        json.dump(value, out, indent=2, ensure_ascii=False)
+        out.write("\n")
+        return
+    out.write(to_yaml(value))
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes no aliases: a repeated value is spelled out, as people expect of Kubernetes objects."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def to_yaml(value: Any) -> str:
+    """``value`` as YAML in the order of its keys; a list becomes a stream of documents."""
+    documents = value if isinstance(value, list) else [value]
+    return str(
+        yaml.dump_all(
+            documents,
+            Dumper=_Dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=False,
+            explicit_start=isinstance(value, list),
+            width=120,
+        )
+    )
+
+
+class Progress:
+    """One line on a terminal's standard error that is written over; silent where nobody watches."""
+
+    def __init__(self, err: TextIO | None = None) -> None:
+        self._err = err or sys.stderr
+        self._live = self._err.isatty()
+
+    def show(self, text: str) -> None:
+        """Replaces the line by ``text``."""
+        if self._live:
+            self._err.write("\r\x1b[K" + text[:118])
+            self._err.flush()
+
+    def clear(self) -> None:
+        """Takes the line away before results are printed."""
+        self.show("")

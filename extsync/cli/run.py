@@ -1,0 +1,74 @@
+"""``extsync run``: keeps the cluster in step until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from extsync.cli import logs
+from extsync.cli.manifests import namespace_of
+from extsync.cli.world import cluster, settings_of
+from extsync.config.settings import Settings
+from extsync.engine.desired import Desired
+from extsync.engine.manifests import FileManifests, ManifestFeed
+from extsync.engine.run import Engine, Options
+from extsync.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs until it is told to stop; then 0."""
+    settings = settings_of(args)
+    logs.configure(level=settings.log_level, form=settings.log_format, verbose=args.verbose)
+    for path in args.paths:
+        if path != "-" and not Path(path).exists():
+            raise ConfigError(f"{path}: there is no such file or directory")
+    stdin = sys.stdin.buffer.read() if "-" in args.paths else b""
+    return asyncio.run(_run(args, settings, stdin))
+
+
+async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> int:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    manifests = FileManifests(args.paths, namespace=namespace_of(args), stdin=stdin)
+    async with AsyncExitStack() as resources:
+        resources.callback(manifests.close)
+        world = await resources.enter_async_context(cluster(args))
+        feed = ManifestFeed(
+            manifests,
+            Desired(removal_delay=settings.removal_delay),
+            clock=world.clock,
+            poll_interval=settings.manifest_poll_interval,
+            hint=manifests.changed,
+        )
+        engine = asyncio.create_task(Engine(world, options_of(settings)).run(feed))
+        stop = asyncio.create_task(stopped.wait())
+        await asyncio.wait([engine, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not engine.done():
+            log.info("stopping")
+            engine.cancel()
+        stop.cancel()
+        await asyncio.wait([engine])
+        if not engine.cancelled() and (defect := engine.exception()) is not None:
+            raise defect
+    return 0
+
+
+def options_of(settings: Settings) -> Options:
+    """The settings that the engine reads."""
+    return Options(
+        owner=settings.owner,
+        namespaces=settings.namespaces,
+        concurrency=settings.concurrency,
+        qps=settings.qps,
+        burst=settings.burst,
+        request_timeout=settings.request_timeout,
+        max_in_flight=settings.max_in_flight,
+    )

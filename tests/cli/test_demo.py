@@ -1,0 +1,40 @@
+"""``extsync demo`` on real sockets, as a user runs it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+
+from tests.cli.command import COMMAND, extsync
+
+pytestmark = pytest.mark.sockets
+
+
+def test_one_round_shows_failure_and_recovery_and_ends_with_0() -> None:
+    done = extsync("demo", "--once")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    _, up, down, back = done.stdout.split("\n== ")
+    assert up.startswith("all backends are up")
+    assert "ready: 192.0.2.11, 192.0.2.12, 192.0.2.13; not ready: none" in up
+    assert "ready: 192.0.2.11, 192.0.2.13; not ready: 192.0.2.12" in down
+    assert "connection refused" in down
+    assert "ready: 203.0.113.21; not ready: 198.51.100.21" in down
+    assert "ready: 192.0.2.11, 192.0.2.12, 192.0.2.13; not ready: none" in back
+    assert "ready: 198.51.100.21; not ready: none" in back
+    assert "\x1b" not in done.stdout  # nobody watches: no terminal codes
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_with_0_when_it_is_stopped(number: signal.Signals) -> None:
+    with subprocess.Popen([COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("== "):
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert errors == ""

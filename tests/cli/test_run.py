@@ -1,0 +1,73 @@
+"""``extsync run`` as a user runs it, with an API server that is away: it waits, and stops when it is told to."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import COMMAND, kubeconfig, manifest, write
+
+pytestmark = pytest.mark.sockets
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Iterator[Path]:
+    """A kubeconfig for a server on a port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield kubeconfig(tmp_path / "config", f"http://127.0.0.1:{taken.getsockname()[1]}")
+
+
+def run_until(*arguments: str | Path, says: tuple[str, ...], number: signal.Signals, stdin: str = "") -> str:
+    """Runs until everything in ``says`` was logged, then sends the signal; returns the log."""
+    command = [str(COMMAND), "run", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(stdin)
+        process.stdin.close()
+        log: str = ""
+        while not all(text in log for text in says):
+            line = process.stderr.readline()
+            assert line, f"it ended: {log}"
+            log += line
+        process.send_signal(number)
+        log += process.stderr.read()
+        process.wait(timeout=30)
+        assert process.stdout is not None
+        assert process.stdout.read() == ""  # results only; there are none
+    assert process.returncode == 0, log
+    return log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_0_also_while_the_server_is_away(
+    number: signal.Signals, config: Path, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "m.json", manifest())
+    log = run_until("-f", path, "--kubeconfig", config, says=("default/orders: kept", "cannot connect"), number=number)
+    assert "Traceback" not in log
+    assert log.rstrip().endswith("stopping")
+    assert "sesame-open" not in log
+
+
+def test_a_wrong_manifest_never_stops_the_others(config: Path, tmp_path: Path) -> None:
+    sound = write(tmp_path / "a.json", manifest("sound"))
+    wrong = write(tmp_path / "b.json", manifest("wrong", spec={"ports": [{"port": 70000}]}))
+    says = ("default/sound: kept", "spec.ports[0].port")
+    run_until("-f", sound, wrong, "--kubeconfig", config, says=says, number=signal.SIGTERM)
+
+
+def test_manifests_may_come_from_standard_input_and_logs_may_be_json(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTSYNC_LOG_FORMAT", "json")
+    text = write(tmp_path / "m.json", manifest()).read_text()
+    says = ('"message": "default/orders: kept from now on, as <stdin> says"',)
+    run_until("-f", "-", "--kubeconfig", config, says=says, number=signal.SIGTERM, stdin=text)
