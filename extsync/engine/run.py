@@ -25,7 +25,7 @@ from extsync.engine.sources import RunningSources
 from extsync.engine.telling import describe, failure, transitions
 from extsync.engine.view import ClusterView
 from extsync.engine.world import World, no_fence
-from extsync.errors import ConfigError
+from extsync.errors import ConfigError, Unavailable
 from extsync.health.prober import Prober
 from extsync.kube.flow import Backoff, TokenBucket
 from extsync.kube.writer import Fence, Writer, Written
@@ -91,6 +91,7 @@ class Engine:
         )
         self._services: dict[ServiceKey, _Kept] = {}
         self._problems: frozenset[Problem] = frozenset()
+        self._unanswered: dict[ServiceKey, None] = {}
         self._refused: dict[ServiceKey, Loaded] = {}
         self._said: dict[ServiceKey, str] = {}
         self._tasks: asyncio.TaskGroup
@@ -214,6 +215,12 @@ class Engine:
             log.exception("%s: a defect in extsync; tried again in %.0f s", key, wait)
             self._queue.add_after(key, wait)
             return
+        if any(isinstance(failed.error, Unavailable) for failed in written.failed):
+            self._unanswered[key] = None
+        else:
+            self._unanswered.pop(key, None)
+        if written.done:
+            self._wake_unanswered(key)
         if written.complete:
             self._backoff.forget(key)
             self._conflicts.forget(key)
@@ -221,6 +228,13 @@ class Engine:
             self._queue.add_after(key, self._conflicts.failed(key))
         else:
             self._queue.add_after(key, max(self._backoff.failed(key), written.retry_after or 0.0))
+
+    def _wake_unanswered(self, answered: ServiceKey) -> None:
+        """The API server answers again: whoever waits because it did not need wait no longer."""
+        waiting = [key for key in self._unanswered if key != answered]
+        for key in waiting:
+            del self._unanswered[key]
+            self._queue.add(key)
 
     async def _reconcile(self, kept: _Kept) -> Written:
         """current, desired, plan, write: one look at one service."""
@@ -252,6 +266,7 @@ class Engine:
             self._queue.forget(key)
             self._backoff.forget(key)
             self._conflicts.forget(key)
+            self._unanswered.pop(key, None)
         return written
 
     async def _write(self, kept: _Kept, changes: Changes) -> Written:

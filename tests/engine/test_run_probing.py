@@ -219,6 +219,25 @@ async def test_while_the_api_server_is_away_probing_goes_on_and_the_newest_state
         await rig.until(rig.agree("orders", {A: False, B: True}), within=31)
 
 
+@virtual_time
+async def test_the_first_write_that_is_answered_again_wakes_all_services_that_wait() -> None:
+    rig = Rig()
+    names = [f"s{number}" for number in range(10)]
+    addresses = {name: f"198.51.100.{number}" for number, name in enumerate(names, 1)}
+    rig.up(*addresses.values())
+    services = [manifest(name, rack(address), publish=["EndpointSlice"]) for name, address in addresses.items()]
+    async with rig.running(*services):
+        for name in names:
+            await rig.until(lambda name=name: rig.slices(name) == ready(addresses[name]), within=60)  # type: ignore[misc]
+        away = Away(rig)
+        rig.down(*addresses.values())
+        await rig.clock.sleep(300)
+        away.back()
+        down = {name: not_ready(address) for name, address in addresses.items()}
+        await rig.until(lambda: any(rig.slices(name) == down[name] for name in names), within=31)
+        await rig.until(lambda: all(rig.slices(name) == down[name] for name in names), within=2)
+
+
 class Away:
     """The API server answers nothing until it is back."""
 
