@@ -19,6 +19,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.seed is not None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
+    else:
+        logging.disable(logging.WARNING)
     total: Counter[str] = Counter()
     failed = 0
     for seed in [args.seed] if args.seed is not None else range(args.seeds):
