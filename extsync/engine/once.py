@@ -12,7 +12,7 @@ from functools import partial
 
 import msgspec
 
-from extsync.changes import ApplyService, Change
+from extsync.changes import ApplyService, Change, Update
 from extsync.engine.parallel import in_parallel
 from extsync.engine.passes import OnceOptions, ServiceResult, Step
 from extsync.engine.prepare import Prepared
@@ -59,10 +59,16 @@ MOST_PATIENCE = 5.0
 """Seconds that failures in a row let the pause grow to."""
 
 
-def may_be_retried(error: ExtsyncError) -> bool:
-    """Whether another look may do better after this error of a write; where another manager owns a field, it cannot."""
-    retried = (Conflict, AlreadyExists, NotFound, TooManyRequests, Unavailable)
-    return isinstance(error, retried) and not isinstance(error, FieldConflict)
+def may_be_retried(change: Change, error: ExtsyncError) -> bool:
+    """Whether another look may do better after this error of a write.
+
+    Where another manager owns a field it cannot, nor where something is to be made in a namespace that there is not.
+    """
+    if isinstance(error, FieldConflict):
+        return False
+    if isinstance(error, NotFound):
+        return isinstance(change, Update)
+    return isinstance(error, Conflict | AlreadyExists | TooManyRequests | Unavailable)
 
 
 class _Work:
@@ -236,7 +242,7 @@ class Once:
                 if not reasons:
                     continue  # what was written may make room for more, such as the slices of a new Service
                 wait = max(backoff.failed(work.key), written.retry_after or 0.0)
-                hopeless = not all(may_be_retried(one.error) for one in written.failed)
+                hopeless = not all(may_be_retried(one.change, one.error) for one in written.failed)
             if not reasons:
                 return
             if hopeless or self._world.clock.monotonic() + wait > deadline:

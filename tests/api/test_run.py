@@ -105,6 +105,7 @@ def test_edits_by_hand_are_put_right(cluster: Cluster, run: Callable[..., Runnin
         wait_for(lambda: len(cluster.split()[0]) == 3, "subsets put right")
 
 
+@pytest.mark.timeout(180)  # the garbage collector may need a minute after another test's restart of the API server
 def test_a_service_that_somebody_deletes_comes_back_with_its_endpoints(
     cluster: Cluster, run: Callable[..., Running], tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_service_that_somebody_deletes_comes_back_with_its_endpoints(
         wait_for(
             lambda: {s["metadata"]["uid"] for s in cluster.slices()}.isdisjoint(before) and len(cluster.ready()) == 3,
             "new slices and no old ones",
+            seconds=100,
         )
         wait_for(lambda: len(cluster.split()[0]) == 3, "Endpoints again")
 

@@ -19,6 +19,9 @@ from tests.contract.services import Applying, Services
 from tests.contract.validating import Validating
 from tests.contract.watching import Watching
 
+# Controllers have their own pace: after a restart of the API server the garbage collector may need a minute.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture
 def cluster(control_plane: ControlPlane, namespace: str) -> RealCluster:

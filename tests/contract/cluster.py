@@ -30,8 +30,9 @@ Json = dict[str, Any]
 
 HISTORY = 200
 """Changes that the in-memory store remembers."""
-PATIENCE = 30.0
-"""Seconds that controllers are given to react."""
+PATIENCE = 100.0
+"""Seconds that controllers are given to react: after a restart of the API server the garbage collector may need a
+minute until it has read everything anew."""
 
 
 class Refused(Exception):

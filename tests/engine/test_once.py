@@ -416,3 +416,14 @@ async def test_what_an_empty_source_had_stays_however_short_its_hold_and_long_th
     result = await one(rig, service, wait=True, timeout=90.0)
     assert result.failed
     assert rig.slices("orders") == {A: True}
+
+
+@virtual_time
+async def test_a_namespace_that_is_not_there_is_said_at_once() -> None:
+    rig = Rig()
+    service = manifest("orders", rack(A), checks=[])
+    service["metadata"]["namespace"] = "nowhere"
+    before = rig.clock.monotonic()
+    result = await one(rig, service)
+    assert any("nowhere" in text for text in result.errors)
+    assert rig.clock.monotonic() - before < 1.0
