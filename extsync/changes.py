@@ -44,6 +44,12 @@ class Delete(msgspec.Struct, frozen=True):
     resource_version: str | None = None
     reason: str = ""
 
+    @classmethod
+    def of(cls, obj: KubeObject, reason: str) -> Delete:
+        """The deletion of that very version of ``obj``: what somebody changed since is looked at once more."""
+        metadata = obj.metadata
+        return cls(type(obj), metadata.namespace, metadata.name, metadata.uid or "", metadata.resource_version, reason)
+
 
 class ApplyService(msgspec.Struct, frozen=True):
     """Server-side apply of ``body``, a Service as plain JSON with only the fields that are ours; never forced."""

@@ -55,6 +55,10 @@ class Forbidden(StoreError):
     """401 or 403: no permission; retried slowly, since rights can be given later."""
 
 
+FORBIDDEN_CURE = "; deploy/base/clusterrole.yaml has the rights that extsync needs"
+"""What to say to somebody who met Forbidden."""
+
+
 class Terminating(StoreError):
     """403 with cause NamespaceTerminating: the namespace is going away; nothing is created in it."""
 

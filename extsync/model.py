@@ -159,7 +159,6 @@ class Why(enum.Enum):
     KEPT = "kept as it was published until its own thresholds are met"
     DRAINING = "draining: its source asks for it, and it is healthy"
     DRAINING_DOWN = "draining and not healthy"
-    NOT_IN_TIER = "standby: a tier before it has enough ready endpoints"
     EVERY_PUBLISHED_FAILED = "kept: every endpoint that was published ready failed at once"
 
 

@@ -14,7 +14,8 @@ from extsync.kube.store import Listing
 from extsync.kube.writer import Writer
 from extsync.model import ServiceKey
 from extsync.objects import OWNER_LABEL, Endpoints, EndpointSlice, KubeObject, Service
-from extsync.plan.removal import endpoints_made_by, removal, service_made_by, slice_made_by
+from extsync.plan.ownership import service_made_by
+from extsync.plan.removal import endpoints_made_by, removal, slice_made_by
 
 
 async def prune(

@@ -8,14 +8,11 @@ from operator import is_not
 
 from extsync.changes import ApplyService, Change
 from extsync.engine.service import Decision
-from extsync.errors import ExtsyncError, FieldConflict, Forbidden, Invalid
+from extsync.errors import FORBIDDEN_CURE, ExtsyncError, FieldConflict, Forbidden, Invalid
 from extsync.kube.writer import object_key, verb
 from extsync.model import Endpoint, Identity, State, Verdict, Why
 
 _WORDS = {State.READY: "ready", State.NOT_READY: "not ready", State.DRAINING: "draining"}
-
-FORBIDDEN_CURE = "; deploy/base/clusterrole.yaml has the rights that extsync needs"
-"""What to say to somebody who may not do something."""
 
 MOST_LINES = 20
 """Transitions of one service that are told one by one; of more, the number is told."""

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 import msgspec
 
-from extsync.changes import Change, Create, Delete, Update
+from extsync.changes import Change, Create, Update
 from extsync.objects import OVER_CAPACITY_ANNOTATION, OWNER_LABEL, Endpoints, EndpointSubset, Service
 from extsync.plan.metadata import Frame, controller_uid, with_trigger_time
 from extsync.plan.policy import Refusal
@@ -74,12 +74,6 @@ def endpoints_change(
     renewed = msgspec.structs.replace(current, metadata=metadata, subsets=wanted.subsets or None)
     # It is one object, and the phases of publishing see to it that nothing it drops is to be found nowhere.
     return Update(renewed, ", ".join(reasons), adds=False, takes_away=False)
-
-
-def delete_endpoints(current: Endpoints, reason: str) -> Delete:
-    """The deletion of that very version of the object."""
-    metadata = current.metadata
-    return Delete(Endpoints, metadata.namespace, metadata.name, metadata.uid or "", metadata.resource_version, reason)
 
 
 def _annotations(frame: Frame, current: dict[str, str], wanted: Subsets, triggered: str | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Sequence
 
 from extsync.objects import (
+    FIELD_MANAGER,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     MIRRORING_CONTROLLER,
@@ -81,3 +82,13 @@ def is_orphan(slice_: EndpointSlice, owner: str) -> bool:
         and labels.get(OWNER_LABEL) == owner
         and controller_uid(slice_) is None
     )
+
+
+def service_made_by(service: Service, owner: str) -> bool:
+    """Whether that installation made the Service: by its label, and by extsync being one of the field managers.
+
+    Where the field managers were not read, the label has to do.
+    """
+    managers = service.metadata.managed_fields
+    applied = managers is None or any(entry.get("manager") == FIELD_MANAGER for entry in managers)
+    return service.labels.get(OWNER_LABEL) == owner and applied

@@ -12,14 +12,14 @@ from extsync.objects import Endpoints, EndpointSlice, Service
 from extsync.plan.advice import advice_on, unknown_ports
 from extsync.plan.buckets import Buckets
 from extsync.plan.cover import mirror_shows, ours_show
-from extsync.plan.endpoints import delete_endpoints, endpoints_change, endpoints_refusal
+from extsync.plan.endpoints import endpoints_change, endpoints_refusal
 from extsync.plan.held import SliceMemo
 from extsync.plan.metadata import Frame
 from extsync.plan.ownership import SliceOwners, Whose
 from extsync.plan.policy import Notice, PackPolicy, Refusal
 from extsync.plan.publish import Phase, phase_of
 from extsync.plan.render import Rendering
-from extsync.plan.slices import delete_slice, pack
+from extsync.plan.slices import pack
 from extsync.plan.subsets import CAPACITY, SubsetMemo, largest_port_set, make_subsets
 
 
@@ -85,11 +85,11 @@ def publish(
     refusals = _refusals(view, policy, buckets)
     phase = _phase(view, policy, buckets, refused=bool(refusals))
     frame = memo.frame(service, policy)
-    changes: list[Change] = [delete_slice(slice_, _OUTLIVED) for slice_ in view.orphans]
+    changes: list[Change] = [Delete.of(slice_, _OUTLIVED) for slice_ in view.orphans]
     if phase.slices:
         changes += pack(buckets, view.ours, frame=frame, taken=view.names, triggered=triggered, memo=memo.slices)
     else:
-        changes += [delete_slice(slice_, _MIRRORED) for slice_ in view.ours]
+        changes += [Delete.of(slice_, _MIRRORED) for slice_ in view.ours]
     changes += _endpoints_changes(view, phase, buckets, frame, triggered, memo.subsets)
     return Publication(
         tuple(sorted(changes, key=lambda change: isinstance(change, Delete))),
@@ -159,7 +159,7 @@ def _endpoints_changes(
     view: _View, phase: Phase, buckets: Buckets, frame: Frame, triggered: str | None, memo: SubsetMemo
 ) -> list[Change]:
     if not phase.endpoints:
-        return [delete_endpoints(view.endpoints, _NOT_PUBLISHED)] if view.endpoints is not None else []
+        return [Delete.of(view.endpoints, _NOT_PUBLISHED)] if view.endpoints is not None else []
     # Beside slices the object may be incomplete, as Kubernetes's own is; alone it is all that there is.
     may_be_cut = phase.skip_mirror or largest_port_set(buckets) > CAPACITY
     wanted = make_subsets(buckets, capacity=CAPACITY if may_be_cut else None, memo=memo)
@@ -168,9 +168,9 @@ def _endpoints_changes(
 
 
 def _unpublish(view: _View, endpoints: Sequence[Endpoint]) -> Publication:
-    changes: list[Change] = [delete_slice(slice_, _HAS_NO_ENDPOINTS) for slice_ in (*view.ours, *view.orphans)]
+    changes: list[Change] = [Delete.of(slice_, _HAS_NO_ENDPOINTS) for slice_ in (*view.ours, *view.orphans)]
     if view.endpoints is not None:
-        changes.append(delete_endpoints(view.endpoints, _HAS_NO_ENDPOINTS))
+        changes.append(Delete.of(view.endpoints, _HAS_NO_ENDPOINTS))
     ignored = f"{_HAS_NO_ENDPOINTS}: the {len(endpoints)} that its sources report are not published"
     warnings = (Notice("ExternalNameWithEndpoints", ignored),) if endpoints else ()
     return Publication(tuple(changes), (), warnings, (), view.is_started)

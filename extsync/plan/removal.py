@@ -6,16 +6,14 @@ from collections.abc import Iterator
 
 from extsync.changes import Change, Delete
 from extsync.objects import (
-    FIELD_MANAGER,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     OWNER_LABEL,
     Endpoints,
     EndpointSlice,
-    KubeObject,
-    Service,
 )
 from extsync.plan.changes import Changes
+from extsync.plan.ownership import service_made_by
 from extsync.plan.plan import Current
 
 _REASON = "no manifest names it any more"
@@ -33,11 +31,11 @@ def removal(current: Current, owner: str, *, with_service: bool = True) -> Chang
 def _removal(current: Current, owner: str, with_service: bool) -> Iterator[Change]:
     for slice_ in sorted(current.slices, key=lambda slice_: slice_.metadata.name):
         if slice_made_by(slice_, owner):
-            yield _delete(slice_)
+            yield Delete.of(slice_, _REASON)
     if current.endpoints is not None and endpoints_made_by(current.endpoints, owner):
-        yield _delete(current.endpoints)
+        yield Delete.of(current.endpoints, _REASON)
     if with_service and current.service is not None and service_made_by(current.service, owner):
-        yield _delete(current.service)
+        yield Delete.of(current.service, _REASON)
 
 
 def slice_made_by(slice_: EndpointSlice, owner: str) -> bool:
@@ -48,22 +46,3 @@ def slice_made_by(slice_: EndpointSlice, owner: str) -> bool:
 def endpoints_made_by(endpoints: Endpoints, owner: str) -> bool:
     """Whether that installation made the Endpoints."""
     return endpoints.labels.get(OWNER_LABEL) == owner
-
-
-def service_made_by(service: Service, owner: str) -> bool:
-    """Whether that installation made the Service."""
-    managers = service.metadata.managed_fields
-    applied = managers is None or any(entry.get("manager") == FIELD_MANAGER for entry in managers)
-    return service.labels.get(OWNER_LABEL) == owner and applied
-
-
-def _delete(obj: KubeObject) -> Delete:
-    metadata = obj.metadata
-    return Delete(
-        type(obj),
-        metadata.namespace,
-        metadata.name,
-        uid=str(metadata.uid),
-        resource_version=metadata.resource_version,
-        reason=_REASON,
-    )

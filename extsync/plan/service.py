@@ -10,7 +10,8 @@ import msgspec
 
 from extsync.changes import ApplyService
 from extsync.model import ServiceKey
-from extsync.objects import FIELD_MANAGER, OWNER_LABEL, Service
+from extsync.objects import OWNER_LABEL, Service
+from extsync.plan.ownership import service_made_by
 from extsync.plan.policy import Refusal
 from extsync.plan.ports import PortSpec
 
@@ -74,7 +75,7 @@ def release_change(current: Service, owner: str) -> ApplyService | None:
     Everything stays as it is but the marks: what is applied is what the Service has, so that no field goes for no
     longer being applied. Without the owner label it is nobody's, and is not deleted with its manifest.
     """
-    if current.labels.get(OWNER_LABEL) != owner or not _applied_by_us(current):
+    if not service_made_by(current, owner):
         return None
     if current.metadata.uid is None or current.metadata.deletion_timestamp is not None:
         return None
@@ -109,7 +110,7 @@ def _refusal(current: Service, wish: ServiceWish) -> Refusal | None:
             f"Service {wish.key} is kept by the extsync installation with owner id {owner!r}",
             "remove the manifest here or there",
         )
-    if owner is None or not _applied_by_us(current):
+    if not service_made_by(current, wish.owner):
         return Refusal(
             "ServiceNotOurs",
             f"Service {wish.key} exists, and extsync did not make it",
@@ -122,12 +123,6 @@ def _refusal(current: Service, wish: ServiceWish) -> Refusal | None:
             "take the selector off; or leave out spec.service, to add endpoints beside those of its pods",
         )
     return _headless_refusal(current, wish)
-
-
-def _applied_by_us(current: Service) -> bool:
-    """Whether extsync is one of the Service's field managers; where these were not read, its label has to do."""
-    managers = current.metadata.managed_fields
-    return managers is None or any(entry.get("manager") == FIELD_MANAGER for entry in managers)
 
 
 def _headless_refusal(current: Service, wish: ServiceWish) -> Refusal | None:

@@ -236,7 +236,7 @@ def _changes(
     return [
         *creates,
         *(_update(draft, frame, triggered) for draft in updates),
-        *(delete_slice(draft.held.slice, _why_gone(draft)) for draft in gone if draft.held is not None),
+        *(Delete.of(draft.held.slice, _why_gone(draft)) for draft in gone if draft.held is not None),
     ]
 
 
@@ -262,14 +262,6 @@ def _update(draft: Draft, frame: Frame, triggered: str | None) -> Update:
         ports=_slice_ports(draft.key),
     )
     return Update(slice_, draft.reason, adds=draft.added > 0, takes_away=draft.moved)
-
-
-def delete_slice(slice_: EndpointSlice, reason: str) -> Delete:
-    """The deletion of that very version of the slice: what somebody changed since is looked at once more."""
-    metadata = slice_.metadata
-    return Delete(
-        EndpointSlice, metadata.namespace, metadata.name, metadata.uid or "", metadata.resource_version, reason
-    )
 
 
 def _why_gone(draft: Draft) -> str:

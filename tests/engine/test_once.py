@@ -8,8 +8,7 @@ import pytest
 
 from extsync.engine.once import Once
 from extsync.engine.passes import OnceOptions, ServiceResult
-from extsync.engine.telling import FORBIDDEN_CURE
-from extsync.errors import Conflict, Forbidden, Invalid, TooManyRequests, Unavailable
+from extsync.errors import FORBIDDEN_CURE, Conflict, Forbidden, Invalid, TooManyRequests, Unavailable
 from extsync.kube.memory import Fault
 from extsync.model import Observation, Outcome
 from extsync.objects import Endpoints, KubeObject, Service

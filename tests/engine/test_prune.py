@@ -7,8 +7,7 @@ from collections.abc import Collection
 from extsync.engine.once import Once
 from extsync.engine.passes import OnceOptions, ServiceResult
 from extsync.engine.prune import prune
-from extsync.engine.telling import FORBIDDEN_CURE
-from extsync.errors import Forbidden
+from extsync.errors import FORBIDDEN_CURE, Forbidden
 from extsync.kube.memory import Fault
 from extsync.model import ServiceKey
 from extsync.objects import Endpoints, EndpointSlice, Service
