@@ -1,7 +1,8 @@
 """The tiers of the tests, in the order in which they run: fast, real sockets (``sockets``), control plane (``api``).
 
 A fast test that would use the network fails: it belongs to the sockets tier, or should take a seam. The binaries of the
-control plane are built in the background, if need be, while the first two tiers run (``tests/cluster/plugin.py``).
+control plane and of other real servers are had in the background, if need be, while tests without them run
+(``tests/cluster/plugin.py``).
 """
 
 import os
@@ -14,7 +15,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.cluster.plugin import BackgroundBuild
+from tests.cluster.plugin import CONTROL_PLANE, BackgroundBuild
+from tests.servers import fixtures as server_fixtures
 
 API_TESTS = Path(__file__).parent / "api"
 IN_CI = os.environ.get("CI") == "true"
@@ -27,7 +29,10 @@ hypothesis.settings.load_profile("extsync")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(BackgroundBuild(config, must_run=IN_CI), "extsync-background-build")
+    for wanted in (CONTROL_PLANE, *server_fixtures.WANTED):
+        build = BackgroundBuild(config, wanted, must_run=IN_CI)
+        config.pluginmanager.register(build, f"extsync-background-build of {wanted.name}")
+    config.pluginmanager.register(server_fixtures, "extsync-servers")
     config.pluginmanager.register(NoNetworkInFastTests(), "extsync-no-network")
 
 

@@ -1,7 +1,7 @@
 """Fixtures of the api tier: one real control plane for all its tests, and a namespace for each."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from tests.cluster import assets
 from tests.cluster.control_plane import ControlPlane
 
+MEASURED = pytest.StashKey[list[str]]()
 SHIPPED_ROLE = Path(__file__).parents[2] / "deploy" / "base" / "clusterrole.yaml"
 
 
@@ -53,3 +54,21 @@ def extsync_kubeconfig(control_plane: ControlPlane) -> Path:
 def guest_kubeconfig(control_plane: ControlPlane) -> Path:
     """A kubeconfig of the user ``guest``, who may do nothing."""
     return control_plane.kubeconfig("guest")
+
+
+@pytest.fixture(scope="session")
+def measured(pytestconfig: pytest.Config) -> Callable[[str, float, float], None]:
+    """Notes what was measured, in seconds, and what is promised, for the end of the run. Nothing depends on it."""
+    lines = pytestconfig.stash.setdefault(MEASURED, [])
+
+    def note(what: str, took: float, promised: float) -> None:
+        lines.append(f"{took:5.2f} s of {promised:g} s  {what}")
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := config.stash.get(MEASURED, []):
+        terminalreporter.section("measured, of what is promised")
+        for line in lines:
+            terminalreporter.write_line(line)

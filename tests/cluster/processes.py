@@ -1,10 +1,11 @@
-"""Child processes of a control plane: started with a log file each, ended with SIGKILL."""
+"""Child processes that tests talk to: started with a log file each, ended with SIGKILL."""
 
 import random
 import shutil
+import signal
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.cluster.waiting import wait_for
@@ -19,13 +20,27 @@ class ComponentFailedError(RuntimeError):
 
 
 class Component:
-    """One program of the control plane: its command, its log and, while it runs, its process."""
+    """One program: its command, its log and, while it runs, its process."""
 
-    def __init__(self, program: Path, arguments: Sequence[str], *, directory: Path) -> None:
+    def __init__(
+        self,
+        program: Path,
+        arguments: Sequence[str],
+        *,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> None:
+        """``directory`` is where it works and has its log; ``environment`` None is that of the tests.
+
+        ``user`` is whom it runs as, which only root can choose; None: as who runs the tests.
+        """
         self.name = program.name
         self.log = directory / f"{self.name}.log"
         self._command = [*_ending_with_its_parent(), str(program), *arguments]
         self._directory = directory
+        self._environment = environment
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, ready: Callable[[], bool], *, seconds: float) -> None:
@@ -38,10 +53,13 @@ class Component:
             process = subprocess.Popen(
                 self._command,
                 cwd=self._directory,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 process_group=0,  # Ctrl-C on a terminal is for the tests, which then end it
+                user=self._user,
+                extra_groups=None if self._user is None else (),
             )
         self._process = process
 
@@ -58,10 +76,13 @@ class Component:
                 raise self._failure(f"was not ready within {seconds:g} s") from error
             raise
 
-    def kill(self) -> None:
-        """End it at once if it runs: its data is thrown away, and a graceful stop takes over 10 s."""
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End it at once if it runs: its data is thrown away, and a graceful stop takes over 10 s.
+
+        ``number`` is of the signal by which it ends at once, where that is another one.
+        """
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(number)
             self._process.wait(timeout=10)
             self._process = None
 
@@ -71,19 +92,32 @@ class Component:
 
 
 def free_ports(count: int) -> list[int]:
-    """``count`` different TCP ports on which nothing listens at 127.0.0.1."""
+    """``count`` different ports on which nothing listens at 127.0.0.1 and ::1, neither by TCP nor by UDP."""
+    hosts = [host for host in ("127.0.0.1", "::1") if can_listen(host)]
     found: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
+        if _is_free(port, hosts):
+            found.append(port)
+            if len(found) == count:
+                return found
     raise OSError(f"fewer than {count} free ports between {_PORTS.start} and {_PORTS.stop}")
+
+
+def can_listen(host: str, port: int = 0, *, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    """Whether one may listen at an address of this machine; ``port`` 0 asks for any port at all."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError:
+        return False
+    return True
+
+
+def _is_free(port: int, hosts: Sequence[str]) -> bool:
+    return all(can_listen(host, port, kind=kind) for host in hosts for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
 
 
 def _ending_with_its_parent() -> list[str]:
