@@ -67,7 +67,7 @@ class Scene:
     def decide(self) -> Plan:
         candidates = self.merged.candidates
         judged = judge(candidates, self.verdicts, Published(), self.judged)
-        tiers = tier(candidates, judged, TierState(), priorities=self.merged.priorities, policy=TierPolicy(), now=0.0)
+        tiers = tier(candidates, judged, TierState(), tiers=self.merged.tiers, policy=TierPolicy(), now=0.0)
         return plan(KEY, self.current, tiers.endpoints, self.policy, wish=WISH, memo=self.memo)
 
     def carry_out(self, planned: Plan) -> None:

@@ -19,6 +19,10 @@ class ConfigError(ExtsyncError):
     """Manifests, process settings or a kubeconfig cannot be used; the text names the place and the cure."""
 
 
+class ReadFailed(ExtsyncError):
+    """A source could not be read; the text is one line that says what was asked, what went wrong and what helps."""
+
+
 class StoreError(ExtsyncError):
     """A request to the store failed. Subclasses say how; the text says which object."""
 

@@ -7,7 +7,8 @@ Everything here is an immutable value. A reason is always carried beside the val
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,6 +21,10 @@ class ServiceKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+MOST_TOLD: Final = 5
+"""Parts of a source whose details are told one by one."""
 
 
 class Outcome(enum.Enum):
@@ -59,6 +64,9 @@ class Backend(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
     ``portName``; ``ports`` are (port name, number) pairs and win over it; ports named in neither take the manifest's
     targetPort. ``ready`` is the source's own word on health, ``drain`` asks to finish connections and take no new ones.
     ``labels`` are (name, value) pairs of metadata, sorted by name.
+
+    ``step`` parts the backends of one source into tiers of their own: 0 is served first, a higher one only where those
+    below it do not suffice (the rank of an SRV record's priority).
     """
 
     address: str
@@ -73,6 +81,7 @@ class Backend(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
     target_ref: TargetRef | None = None
     probe: ProbeOverride | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    step: int = 0
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
@@ -89,12 +98,33 @@ class Observation(msgspec.Struct, frozen=True):
     """One full report of a source.
 
     ``backends`` counts only with FOUND. ``detail`` says in words what happened (always set with ERROR and SUSPECT).
+    ``refresh`` is set by sources whose answers rotate, so that one answer may lack what the next one has: the seconds
+    until the next read at most. Two of them are then the default of ``hold.obsolete``.
+
+    A source that asks several independent questions (names, services, address families) answers with ``parts`` instead,
+    made by ``several``: each question by its name, with an observation of its own that has no parts. All of them are in
+    every report, and each is held to its own outcome, so that the failure of one keeps back nothing of the others.
     """
 
     outcome: Outcome
     backends: tuple[Backend, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     detail: str = ""
+    refresh: float = 0.0
+    parts: tuple[tuple[str, Observation], ...] = ()
+
+
+SEVERITY: Final = (Outcome.ERROR, Outcome.SUSPECT, Outcome.FOUND, Outcome.GONE, Outcome.EMPTY)
+"""Of several outcomes the first in this order is what is said of all together."""
+
+
+def several(parts: Iterable[tuple[str, Observation]]) -> Observation:
+    """One report of several questions; its outcome is the one of its parts that matters most (``SEVERITY``)."""
+    answers = tuple(parts)
+    outcome = min((answer.outcome for _, answer in answers), key=SEVERITY.index, default=Outcome.EMPTY)
+    told = [f"{name}: {answer.detail}" for name, answer in answers if answer.outcome is outcome and answer.detail]
+    more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+    return Observation(outcome, detail="; ".join(told[:MOST_TOLD]) + more, parts=answers)
 
 
 class PortValue(msgspec.Struct, frozen=True, gc=False):
@@ -159,6 +189,10 @@ class Why(enum.Enum):
     KEPT = "kept as it was published until its own thresholds are met"
     DRAINING = "draining: its source asks for it, and it is healthy"
     DRAINING_DOWN = "draining and not healthy"
+    DAMPED = "held back: it went up and down again and again, and has to stay up for a while"
+    PANIC_KEPT = "kept ready: too few endpoints of the service are healthy to believe it (panicMode HoldLast)"
+    PANIC_READY = "ready whatever the checks say: too few endpoints of the service are healthy (panicMode ServeAll)"
+    PANIC_CLOSED = "not ready: too few endpoints of the service are healthy (panicMode FailClosed)"
     EVERY_PUBLISHED_FAILED = "kept: every endpoint that was published ready failed at once"
 
 

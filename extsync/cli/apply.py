@@ -35,7 +35,13 @@ def main(args: argparse.Namespace) -> int:
     check_usage(args)
     services = prepared(args, settings)
     options = options_of(
-        args, settings, write=not args.dry_run, wait=args.wait, policy=args.policy, allow_empty=args.allow_empty
+        args,
+        settings,
+        write=not args.dry_run,
+        wait=args.wait,
+        policy=args.policy,
+        allow_empty=args.allow_empty,
+        allow_stale=_stale_sources(args.allow_stale_source, services),
     )
     results, error = asyncio.run(one_pass(args, settings, services, options))
     show(results, args.output, written=options.write)
@@ -55,6 +61,17 @@ def check_usage(args: argparse.Namespace) -> None:
     if args.wait and (args.no_probe or args.dry_run):
         other = "--no-probe" if args.no_probe else "--dry-run"
         raise UsageError(f"--wait waits for what probes find and writes it: it cannot go with {other}")
+
+
+def _stale_sources(names: list[str], services: list[Prepared]) -> frozenset[str]:
+    """The sources that may fail; raises UsageError for a name that none has."""
+    known = {source.name for service in services for source in service.manifest.spec.sources}
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--allow-stale-source {name}: no source has this name; there are {', '.join(sorted(known))}"
+            )
+    return frozenset(names)
 
 
 def prepared(args: argparse.Namespace, settings: Settings) -> list[Prepared]:

@@ -92,6 +92,14 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let a service lose every ready endpoint, when all of them fail or its sources report none",
     )
+    apply.add_argument(
+        "--allow-stale-source",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="write a service although this source of it fails; what is published stays",
+    )
 
     diff = _command(commands, "diff", "show what apply would do; writes nothing (0: nothing, 1: differences, 2: error)")
     _add_manifests(diff)

@@ -44,6 +44,7 @@ from extsync.plan.plan import Current
 from extsync.plan.published import Published
 from extsync.plan.retain import retain
 from extsync.plan.service import preview
+from extsync.sources.holds import LastGood
 from extsync.sources.supervise import first_report
 
 SOURCE_TIMEOUT = 10.0
@@ -158,22 +159,28 @@ class Once:
         work.state.observe(name, observation, world.clock.monotonic())
 
     def _judge_sources(self, work: _Work) -> None:
-        """A source that failed stops its service; one that says that it has none is believed only on demand."""
-        standings = work.state.standings()
-        failed = {name: s for name, s in standings.items() if s.outcome in (Outcome.ERROR, Outcome.SUSPECT)}
-        work.result.errors += [f"source {name!r}: {s.detail}; nothing was written" for name, s in failed.items()]
-        empty = [name for name, s in standings.items() if s.outcome in (Outcome.EMPTY, Outcome.GONE)]
-        if not empty:
+        """A source that failed stops its service, and one that says that it has none is believed, only on demand."""
+        for name, last_good in work.state.sources.items():
+            standing = last_good.standing()
+            if standing.outcome not in (Outcome.ERROR, Outcome.SUSPECT):
+                self._judge_answer(work, name, last_good)
+            elif name in self._options.allow_stale:
+                work.result.warnings.append(f"source {name!r} is stale, as was allowed: what is published stays")
+            else:
+                work.result.errors.append(f"source {name!r}: {standing.detail}; nothing was written")
+
+    def _judge_answer(self, work: _Work, name: str, last_good: LastGood) -> None:
+        """There is no time for holds: what an answer leaves out is gone, or it is not believed at all."""
+        negative = last_good.negative()
+        if not negative or self._options.allow_empty:
+            last_good.advance(float("inf"))
             return
-        if self._options.allow_empty:
-            work.state.believe_empty()
-        elif work.state.published(self._view.current(work.key)).endpoints:
-            text = "says that it has no backends: what is published stays; --allow-empty lets it go"
-            for name in empty:
-                work.result.withheld.append(f"source {name!r} {text}")
-                work.state.doubt(name, "it says that it has no backends", self._world.clock.monotonic())
-        else:
-            work.result.warnings += [f"source {name!r} says that it has no backends" for name in empty]
+        says = "says that it has no backends" + (f" for {', '.join(negative)}" if any(negative) else "")
+        if not work.state.published(self._view.current(work.key)).endpoints:
+            work.result.warnings.append(f"source {name!r} {says}")
+            return
+        work.result.withheld.append(f"source {name!r} {says}: what is published stays; --allow-empty lets it go")
+        last_good.doubt(negative, "it says that it has no backends", self._world.clock.monotonic())
 
     # ---- probe -------------------------------------------------------------------------------------------------------
 

@@ -173,8 +173,8 @@ class Engine:
             log.error("%s: %s", key, text)
 
     def _observe(self, key: ServiceKey, source: str, observation: Observation) -> None:
-        if kept := self._services.get(key):
-            kept.state.observe(source, observation, self._world.clock.monotonic())
+        kept = self._services.get(key)
+        if kept is not None and kept.state.observe(source, observation, self._world.clock.monotonic()):
             self._queue.add(key)
 
     # ---- what changes ------------------------------------------------------------------------------------------------

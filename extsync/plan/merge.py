@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,16 @@ HealthRule: TypeAlias = Literal["source", "probe", "both", "proven"]
 proven: the probe's, but a failure counts only for an endpoint that it has seen healthy. That is for endpoints of which
 no source has spoken yet, so that nobody knows whether they are probed in the right place.
 """
+
+
+class Tier(NamedTuple):
+    """The tier of a candidate: the priority of its source and the step within it, the lowest served first."""
+
+    priority: int
+    step: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.priority}.{self.step}" if self.step else str(self.priority)
 
 
 class SourceSet(msgspec.Struct, frozen=True):
@@ -42,7 +52,7 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     backend: Backend
     source: str
     group: str
-    priority: int
+    tier: Tier
     health: HealthRule
 
 
@@ -57,12 +67,12 @@ class Duplicate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Merged(msgspec.Struct, frozen=True):
-    """The result of a merge. ``priorities`` are those that have candidates, the lowest (first served) first."""
+    """The result of a merge. ``tiers`` are those that have candidates, the first served first."""
 
     candidates: tuple[Candidate, ...] = ()
     rejected: tuple[tuple[str, Rejected], ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
-    priorities: tuple[int, ...] = ()
+    tiers: tuple[Tier, ...] = ()
 
 
 def merge(ports: Sequence[PortSpec], sources: Sequence[SourceSet], *, families: Sequence[str] = ()) -> Merged:
@@ -87,13 +97,13 @@ class _Merging:
         self._candidates: list[Candidate] = []
         self._rejected: list[tuple[str, Rejected]] = []
         self._duplicates: list[Duplicate] = []
-        self._priorities: dict[int, None] = {}
+        self._tiers: dict[Tier, None] = {}
         self._first: dict[str, Candidate] = {}
         self._further: dict[str, list[Candidate]] = {}
 
     def add(self, source: SourceSet) -> None:
         port_sets = PortSets(self._ports, source.port_name, self._interned)
-        before = len(self._candidates)
+        tiers: dict[int, Tier] = {}
         for backend in source.backends:
             try:
                 address = _address(backend.address)
@@ -107,9 +117,8 @@ class _Merging:
                 continue
             group = source.group if backend.group is None else backend.group
             identity = Identity(address, ports)
-            self._place(Candidate(identity, backend, source.name, group, source.priority, source.health))
-        if len(self._candidates) > before:
-            self._priorities[source.priority] = None
+            tier = tiers.get(backend.step) or tiers.setdefault(backend.step, Tier(source.priority, backend.step))
+            self._place(Candidate(identity, backend, source.name, group, tier, source.health))
 
     def _place(self, candidate: Candidate) -> None:
         address = candidate.identity.address
@@ -122,6 +131,7 @@ class _Merging:
                     return
             others.append(candidate)
         self._candidates.append(candidate)
+        self._tiers[candidate.tier] = None
 
     def _set_aside(self, candidate: Candidate, other: Candidate) -> None:
         whose = "this source" if other.source == candidate.source else f"source {other.source}"
@@ -132,7 +142,7 @@ class _Merging:
 
     def result(self) -> Merged:
         return Merged(
-            tuple(self._candidates), tuple(self._rejected), tuple(self._duplicates), tuple(sorted(self._priorities))
+            tuple(self._candidates), tuple(self._rejected), tuple(self._duplicates), tuple(sorted(self._tiers))
         )
 
 

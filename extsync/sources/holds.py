@@ -14,33 +14,45 @@ While the latest outcome is ERROR or SUSPECT nothing leaves, even if it was on i
 has no chance to name a backend again. The run of EMPTY and GONE is ended by FOUND only, so that a server that answers
 "none" and fails in turn is believed in the end, at one of its answers.
 
+A source that asks several questions (names, services, address families) reports them as parts, and each part is held to
+these rules by itself: what it had stays while it fails, and the others go on. A report without parts and backends
+speaks of each part. A part that a report no longer has is one that is no longer asked for, and goes at once.
+
 Times are seconds of one monotonic clock and come in as parameters.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable
+from itertools import chain
+from operator import is_not
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
-from extsync.model import Backend, Observation, Outcome, Rejected
+from extsync.model import Backend, Observation, Outcome, Rejected, several
 
 BackendKey: TypeAlias = tuple[str, int | None, tuple[tuple[str, int], ...]]
 """What makes two reported backends the same one: the address and its ports. Everything else may change in place."""
 
 _NEGATIVE = (Outcome.EMPTY, Outcome.GONE)
 _FAILED = (Outcome.ERROR, Outcome.SUSPECT)
+_WHOLE: Final = ""
+"""The name under which a source without parts is kept."""
 
 
 class Hold(Protocol):
-    """The ``hold`` block of a source: seconds for which a worse answer has no effect (HAProxy's words)."""
+    """The ``hold`` block of a source: seconds for which a worse answer has no effect (HAProxy's words).
+
+    ``obsolete`` None: two refreshes of a source whose answers rotate, and no time for all others.
+    """
 
     @property
     def nx(self) -> float: ...
     @property
     def nodata(self) -> float: ...
     @property
-    def obsolete(self) -> float: ...
+    def obsolete(self) -> float | None: ...
 
 
 class HoldTimes(msgspec.Struct, frozen=True):
@@ -48,7 +60,7 @@ class HoldTimes(msgspec.Struct, frozen=True):
 
     nx: float = 30.0
     nodata: float = 30.0
-    obsolete: float = 0.0
+    obsolete: float | None = None
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -59,6 +71,9 @@ class Standing(msgspec.Struct, frozen=True):
     after a good one (or from the start) until the next good one. ``last_error`` outlives the failure that it tells
     of. ``empty_at`` is when a run of EMPTY and GONE will empty the set, if it goes on. ``leaving`` are backends that
     the answer no longer names, each with the time until which it is held.
+
+    Of a source with parts it is what matters most of all of them: the oldest good answer, the first that went stale,
+    the latest error. ``parts`` are how they stand each, by name.
     """
 
     reported: bool
@@ -72,6 +87,7 @@ class Standing(msgspec.Struct, frozen=True):
     empty_at: float | None
     leaving: tuple[tuple[Backend, float], ...]
     rejected: tuple[Rejected, ...]
+    parts: tuple[tuple[str, Standing], ...] = ()
 
     @property
     def stale(self) -> bool:
@@ -86,7 +102,102 @@ class LastGood:
     """The last good set of one source.
 
     ``backends`` is what counts now; it is the same object as long as nothing changes. ``reported`` is True from the
-    moment the first good answer takes effect: until then the removals of the service wait. ``hold`` may be exchanged.
+    moment a good answer of each part has taken effect: until then the removals of the service wait. ``hold`` may be
+    exchanged.
+    """
+
+    def __init__(self, hold: Hold) -> None:
+        self._hold = hold
+        self._parts: dict[str, _Part] = {}
+        self._sets: tuple[tuple[Backend, ...], ...] = ()
+        self.backends: tuple[Backend, ...] = ()
+
+    @property
+    def hold(self) -> Hold:
+        return self._hold
+
+    @hold.setter
+    def hold(self, hold: Hold) -> None:
+        self._hold = hold
+        for part in self._parts.values():
+            part.hold = hold
+
+    @property
+    def reported(self) -> bool:
+        return bool(self._parts) and all(part.reported for part in self._parts.values())
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there was no report at all yet, not even of a failure."""
+        return not self._parts
+
+    def observe(self, observation: Observation, now: float) -> bool:
+        """Takes in a report that came at ``now``, and lets whatever is due by then take effect.
+
+        Returns whether that makes a difference to anything but the age of the source.
+        """
+        if observation.parts:
+            answers = observation.parts
+        elif observation.backends:
+            answers = ((_WHOLE, observation),)
+        else:  # it speaks of the source as a whole
+            answers = tuple((name, observation) for name in self._parts or (_WHOLE,))
+        parts: dict[str, _Part] = {}
+        changed = len(answers) != len(self._parts)
+        for name, answer in answers:
+            part = parts[name] = self._parts.get(name) or _Part(self._hold)
+            changed = part.observe(answer, now) or changed
+        self._parts = parts
+        self._gather()
+        return changed
+
+    def advance(self, now: float) -> None:
+        """Lets what is due by ``now`` take effect; to be called at ``due()`` at the latest."""
+        for part in self._parts.values():
+            part.advance(now)
+        self._gather()
+
+    def negative(self) -> tuple[str, ...]:
+        """The parts whose latest answer is that there are no backends; "" is a source without parts.
+
+        EMPTY beside a part that is FOUND is not among them: a name that has addresses of one family only.
+        """
+        found = any(part.outcome is Outcome.FOUND for part in self._parts.values())
+        said = (Outcome.GONE,) if found else _NEGATIVE
+        return tuple(name for name, part in self._parts.items() if part.outcome in said)
+
+    def doubt(self, parts: Iterable[str], why: str, now: float) -> None:
+        """Takes back that an answer of these parts was ever believed, and has them SUSPECT instead."""
+        for name in parts:
+            part = self._parts[name] = _Part(self._hold)
+            part.observe(Observation(Outcome.SUSPECT, detail=why), now)
+        self._gather()
+
+    def due(self) -> float | None:
+        """When ``advance`` has something to do next; None where only a report can change anything."""
+        times = (part.due() for part in self._parts.values())
+        return min((time for time in times if time is not None), default=None)
+
+    def standing(self) -> Standing:
+        """Everything there is to say of the source besides its backends."""
+        standings = {name: part.standing() for name, part in self._parts.items()}
+        if len(standings) == 1 and _WHOLE in standings:
+            return standings[_WHOLE]
+        return _together(standings)
+
+    def _gather(self) -> None:
+        """Renews ``backends`` where the set of a part is another one."""
+        sets = tuple(part.backends for part in self._parts.values())
+        if len(sets) != len(self._sets) or any(map(is_not, sets, self._sets)):
+            self._sets = sets
+            self.backends = sets[0] if len(sets) == 1 else tuple(chain.from_iterable(sets))
+
+
+class _Part:
+    """The last good set of one question.
+
+    ``backends`` is what counts now; it is the same object as long as nothing changes. ``reported`` is True from the
+    moment the first good answer takes effect: until then the removals of the service wait.
     """
 
     def __init__(self, hold: Hold) -> None:
@@ -96,6 +207,7 @@ class LastGood:
         self._answer: tuple[Backend, ...] = ()
         self._leaving: dict[BackendKey, tuple[Backend, float]] = {}
         self._negative_since: float | None = None
+        self._told: Observation | None = None
         self._latest: Observation | None = None
         self._observed_at: float | None = None
         self._good_at: float | None = None
@@ -103,10 +215,21 @@ class LastGood:
         self._last_error = ""
         self._last_error_at: float | None = None
 
-    def observe(self, observation: Observation, now: float) -> None:
-        """Takes in a report that came at ``now``, and lets whatever is due by then take effect."""
-        observation = _honest(observation)
-        self._latest = observation
+    def observe(self, observation: Observation, now: float) -> bool:
+        """As that of ``LastGood``; the same object as the last time is known to say the same."""
+        before = self._essence()
+        if observation is not self._told or self._latest is None:
+            self._told, self._latest = observation, _honest(observation)
+        self._take(self._latest, now)
+        return self._essence() != before
+
+    def _essence(self) -> tuple[object, ...]:
+        """What makes a difference to others."""
+        latest = self._latest
+        said = None if latest is None else (latest.outcome, latest.detail, latest.rejected)
+        return self.backends, self.reported, self.due(), said
+
+    def _take(self, observation: Observation, now: float) -> None:
         self._observed_at = now
         if observation.outcome in _FAILED:
             self._fail(observation, now)
@@ -114,13 +237,12 @@ class LastGood:
         self._good_at = now
         self._stale_since = None
         if observation.outcome is Outcome.FOUND:
-            self._replace(observation.backends, now)
+            self._replace(observation, now)
         elif self._negative_since is None:
             self._negative_since = now
         self.advance(now)
 
     def advance(self, now: float) -> None:
-        """Lets what is due by ``now`` take effect; to be called at ``due()`` at the latest."""
         if self._latest is None or self._latest.outcome in _FAILED:
             return
         empty_at = self._empty_at()
@@ -133,8 +255,11 @@ class LastGood:
             del self._leaving[key]
         self._publish()
 
+    @property
+    def outcome(self) -> Outcome | None:
+        return None if self._latest is None else self._latest.outcome
+
     def due(self) -> float | None:
-        """When ``advance`` has something to do next; None where only a report can change anything."""
         if self._latest is None or self._latest.outcome in _FAILED:
             return None
         times = [until for _, until in self._leaving.values()]
@@ -144,7 +269,6 @@ class LastGood:
         return min(times, default=None)
 
     def standing(self) -> Standing:
-        """Everything there is to say of the source besides its backends."""
         latest = self._latest
         return Standing(
             reported=self.reported,
@@ -166,13 +290,14 @@ class LastGood:
         if self._stale_since is None:
             self._stale_since = now
 
-    def _replace(self, answer: tuple[Backend, ...], now: float) -> None:
+    def _replace(self, observation: Observation, now: float) -> None:
         self._negative_since = None
         self.reported = True
-        if self.hold.obsolete > 0:
+        answer = observation.backends
+        seconds = 2 * observation.refresh if self.hold.obsolete is None else self.hold.obsolete
+        if (seconds > 0 or self._leaving) and answer is not self._answer:
             named = {_key(backend) for backend in answer}
-            until = now + self.hold.obsolete
-            before = {_key(backend): (backend, until) for backend in self._answer} | self._leaving
+            before = {_key(backend): (backend, now + seconds) for backend in self._answer} | self._leaving
             self._leaving = {key: held for key, held in before.items() if key not in named}
         self._answer = answer
 
@@ -191,6 +316,37 @@ class LastGood:
 
     def _is_emptied(self) -> bool:
         return self.reported and not self._answer and not self._leaving
+
+
+def _together(standings: dict[str, Standing]) -> Standing:
+    """How a source with these parts stands."""
+    each = standings.values()
+    said = several(
+        (name, Observation(standing.outcome, detail=standing.detail))
+        for name, standing in standings.items()
+        if standing.outcome is not None
+    )
+    failed = max((s for s in each if s.last_error_at is not None), key=lambda s: s.last_error_at or 0.0, default=None)
+    goods = [standing.good_at for standing in each]
+    return Standing(
+        reported=bool(standings) and all(standing.reported for standing in each),
+        outcome=said.outcome if said.parts else None,
+        detail=said.detail,
+        observed_at=_first(max, (standing.observed_at for standing in each)),
+        good_at=None if None in goods else _first(min, goods),
+        stale_since=_first(min, (standing.stale_since for standing in each)),
+        last_error=failed.last_error if failed else "",
+        last_error_at=failed.last_error_at if failed else None,
+        empty_at=_first(min, (standing.empty_at for standing in each)),
+        leaving=tuple(held for standing in each for held in standing.leaving),
+        rejected=tuple(entry for standing in each for entry in standing.rejected),
+        parts=tuple(standings.items()),
+    )
+
+
+def _first(choose: Callable[..., float | None], times: Iterable[float | None]) -> float | None:
+    """The least or greatest of the times that there are, None where there are none."""
+    return choose((time for time in times if time is not None), default=None)
 
 
 def _key(backend: Backend) -> BackendKey:

@@ -26,6 +26,10 @@ GROUP = "extsync.sources"
 BUILTIN = {
     "static": "extsync.sources.static:StaticSource",
     "file": "extsync.sources.file:FileSource",
+    "http": "extsync.sources.http:HttpSource",
+    "dns": "extsync.sources.dns:DnsSource",
+    "consul": "extsync.sources.consul:ConsulSource",
+    "pods": "extsync.sources.pods:PodsSource",
 }
 
 

@@ -10,7 +10,7 @@ from extsync.engine.once import Once
 from extsync.engine.passes import OnceOptions, ServiceResult
 from extsync.errors import FORBIDDEN_CURE, Conflict, Forbidden, Invalid, TooManyRequests, Unavailable
 from extsync.kube.memory import Fault
-from extsync.model import Observation, Outcome
+from extsync.model import Backend, Observation, Outcome, several
 from extsync.objects import Endpoints, KubeObject, Service
 from extsync.seams.virtual import virtual_time
 from extsync.seams.virtual_net import BlackHole
@@ -32,6 +32,7 @@ from tests.engine.support import (
     ready,
 )
 
+D = "192.0.2.4"
 ORDERS = manifest("orders", rack(A, B))
 PLAIN = manifest("orders", rack(A, B), checks=[])
 
@@ -39,6 +40,10 @@ PLAIN = manifest("orders", rack(A, B), checks=[])
 async def one(rig: Rig, service: dict[str, Any], **options: Any) -> ServiceResult:
     (result,) = await rig.once(service, **options)
     return result
+
+
+def found(*addresses: str) -> Observation:
+    return Observation(Outcome.FOUND, tuple(map(Backend, addresses)))
 
 
 def done(result: ServiceResult) -> list[str]:
@@ -159,6 +164,51 @@ async def test_an_empty_source_is_believed_only_on_demand(outcome: Outcome) -> N
     result = await one(rig, service, allow_empty=True)
     assert not result.failed
     assert rig.published("orders") == {}
+
+
+@virtual_time
+async def test_a_name_that_is_gone_beside_others_is_believed_only_on_demand() -> None:
+    rig = Rig()
+    service = manifest("orders", feed(), checks=[])
+    rig.feed().say(several([("a", found(A)), ("b", found(B))]))
+    await one(rig, service)
+    rig.feed().say(several([("a", found(A, C)), ("b", Observation(Outcome.GONE))]))
+    result = await one(rig, service)
+    assert result.withheld == [
+        "source 'feed' says that it has no backends for b: what is published stays; --allow-empty lets it go"
+    ]
+    assert rig.published("orders") == ready(A, B, C)
+    result = await one(rig, service, allow_empty=True)
+    assert not result.failed
+    assert rig.published("orders") == ready(A, C)
+
+
+@virtual_time
+async def test_a_name_without_addresses_of_one_family_is_nothing_to_doubt() -> None:
+    rig = Rig()
+    service = manifest("orders", feed(), checks=[])
+    rig.feed().found(A, B)
+    await one(rig, service)
+    rig.feed().say(several([("db A", found(A)), ("db AAAA", Observation(Outcome.EMPTY))]))
+    assert not (await one(rig, service)).failed
+    assert rig.published("orders") == ready(A)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.SUSPECT])
+@virtual_time
+async def test_a_source_that_may_be_stale_stops_nothing_and_loses_nothing(outcome: Outcome) -> None:
+    rig = Rig()
+    service = manifest("orders", rack(A, B), feed("cloud"), checks=[])
+    rig.feed("cloud").found(C)
+    await one(rig, service)
+    rig.feed("cloud").fail(outcome)
+    changed = manifest("orders", rack(A, D), feed("cloud"), checks=[])
+    assert (await one(rig, changed)).failed
+    assert rig.published("orders") == ready(A, B, C)
+    result = await one(rig, changed, allow_stale=frozenset({"cloud"}))
+    assert not result.failed
+    assert result.warnings == ["source 'cloud' is stale, as was allowed: what is published stays"]
+    assert rig.published("orders") == ready(A, B, C, D)
 
 
 @virtual_time

@@ -7,7 +7,7 @@ from extsync.engine.service import Decision
 from extsync.engine.telling import MOST_LINES, because, describe, place, transitions
 from extsync.model import Backend, Endpoint, Health, Identity, PortValue, State, Verdict, Why
 from extsync.objects import EndpointSlice
-from extsync.plan.merge import Candidate
+from extsync.plan.merge import Candidate, Tier
 from extsync.plan.plan import Plan
 from extsync.plan.tier import Tiers, TierState
 from tests.engine.support import A, B
@@ -22,7 +22,9 @@ def endpoint(address: str, state: State = State.READY, why: Why = Why.HEALTHY) -
 
 def decision(*endpoints: Endpoint, verdict: Verdict | None = None, like: Decision | None = None) -> Decision:
     """A decision on ``endpoints``; ``like``: on the same candidates as that one."""
-    found = tuple(Candidate(Identity(e.address, PORTS), Backend(e.address), "rack", "", 0, "both") for e in endpoints)
+    found = tuple(
+        Candidate(Identity(e.address, PORTS), Backend(e.address), "rack", "", Tier(0), "both") for e in endpoints
+    )
     candidates = found if like is None else like.candidates
     tiers = Tiers(endpoints, TierState())
     return Decision(Plan(), candidates, (verdict,) * len(endpoints), endpoints, tiers, endpoints)

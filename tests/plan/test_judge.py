@@ -18,7 +18,7 @@ from extsync.model import (
     Why,
 )
 from extsync.plan.judge import Judged, judge
-from extsync.plan.merge import Candidate, HealthRule
+from extsync.plan.merge import Candidate, HealthRule, Tier
 
 HEALTHY, UNHEALTHY = Verdict(Health.HEALTHY), Verdict(Health.UNHEALTHY)
 PORTS = (PortValue("mysql", 3306),)
@@ -34,7 +34,7 @@ def candidate(
     probe: ProbeOverride | None = None,
 ) -> Candidate:
     backend = Backend(address, ready=ready, drain=drain, probe=probe)
-    return Candidate(Identity(address, PORTS), backend, "rack", "", 0, health)
+    return Candidate(Identity(address, PORTS), backend, "rack", "", Tier(0), health)
 
 
 def judge_one(one: Candidate, verdict: Verdict | None, last: State | None = None) -> tuple[State, Why]:
@@ -137,7 +137,7 @@ def test_an_endpoint_that_left_and_came_back_is_new() -> None:
 
 def test_the_fields_of_the_backend_are_published_and_empty_ones_are_not() -> None:
     backend = Backend("10.0.0.1", hostname="db-1", node_name="", zone="dc-1", target_ref=TargetRef(name="vm-1"))
-    one = Candidate(Identity("10.0.0.1", PORTS), backend, "rack", "canary", 0, "both")
+    one = Candidate(Identity("10.0.0.1", PORTS), backend, "rack", "canary", Tier(0), "both")
     assert judge((one,), [HEALTHY], {}) == (
         Endpoint("10.0.0.1", PORTS, "canary", READY, Why.HEALTHY, "db-1", None, "dc-1", TargetRef(name="vm-1")),
     )

@@ -29,7 +29,7 @@ def test_a_candidate_says_where_it_comes_from() -> None:
     (candidate,) = merged.candidates
     assert candidate.identity == Identity("10.0.0.1", (PortValue("mysql", 3306),))
     assert candidate.backend is backend
-    assert (candidate.source, candidate.group, candidate.priority, candidate.health) == ("rack", "blue", 2, "probe")
+    assert (candidate.source, candidate.group, candidate.tier, candidate.health) == ("rack", "blue", (2, 0), "probe")
 
 
 def test_a_group_of_the_backend_wins_over_that_of_its_source() -> None:
@@ -99,7 +99,7 @@ def test_of_two_reports_of_one_endpoint_the_first_source_wins_and_the_other_is_r
     (duplicate,) = merged.duplicates
     assert (duplicate.backend, duplicate.source, duplicate.first_source) == (second, "consul", "rack")
     assert "source rack" in duplicate.reason
-    assert merged.priorities == (0,)
+    assert merged.tiers == ((0, 0),)
 
 
 def test_an_entry_twice_in_one_source_is_published_once() -> None:
@@ -141,7 +141,7 @@ def test_equal_port_sets_are_the_same_object_over_all_sources() -> None:
     assert one.identity.ports is other.identity.ports
 
 
-def test_the_priorities_of_candidates_are_told_in_order() -> None:
+def test_the_tiers_of_candidates_are_told_in_order() -> None:
     merged = merge(
         MYSQL,
         [
@@ -150,7 +150,7 @@ def test_the_priorities_of_candidates_are_told_in_order() -> None:
             source(Backend("127.0.0.1"), name="useless", priority=3),
         ],
     )
-    assert merged.priorities == (0, 5)
+    assert merged.tiers == ((0, 0), (5, 0))
 
 
 def test_a_headless_service_without_ports_has_each_address_once() -> None:

@@ -22,7 +22,7 @@ from extsync.model import Observation, Outcome
 from extsync.plan import judge, publication, subsets
 from extsync.plan.merge import SourceSet
 from extsync.plan.metadata import Frame
-from extsync.sources.holds import LastGood
+from extsync.sources.holds import LastGood, _Part
 
 Patch = pytest.MonkeyPatch
 
@@ -30,17 +30,18 @@ Patch = pytest.MonkeyPatch
 def an_error_empties_the_source(patch: Patch) -> None:
     observe = LastGood.observe
 
-    def mutant(self: LastGood, observation: Observation, now: float) -> None:
-        observe(self, observation, now)
+    def mutant(self: LastGood, observation: Observation, now: float) -> bool:
         if observation.outcome is Outcome.ERROR:
-            self._answer = self.backends = ()
-            self.reported = True
+            self._parts = {"": _Part(self.hold)}
+            observe(self, Observation(Outcome.EMPTY), now)
+            self.advance(float("inf"))
+        return observe(self, observation, now)
 
     patch.setattr(LastGood, "observe", mutant)
 
 
 def an_empty_answer_is_believed_at_once(patch: Patch) -> None:
-    patch.setattr(LastGood, "_empty_at", lambda self: self._negative_since)
+    patch.setattr(_Part, "_empty_at", lambda self: self._negative_since)
 
 
 def a_start_waits_for_no_source(patch: Patch) -> None:

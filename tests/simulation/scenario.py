@@ -12,7 +12,7 @@ import io
 from typing import Any
 
 from extsync.config.loader import LoadResult, load
-from extsync.model import Backend, Observation, Outcome
+from extsync.model import Backend, Observation, Outcome, several
 from extsync.seams import Clock
 from extsync.seams.virtual_net import BlackHole, Failing, Listening, ScriptedProbeIO
 from extsync.sources import registry
@@ -28,6 +28,8 @@ SLICE_LIMITS = (3, 2)
 RACK = tuple(f"192.0.2.{number}" for number in range(1, 6))
 FLEET = tuple(f"198.51.100.{number}" for number in range(1, 11))
 LEGACY = tuple(f"203.0.113.{number}" for number in range(1, 6))
+PARTS = ("even", "odd")
+"""The parts of each discovered source."""
 CHECKED = (*RACK, *FLEET)
 
 _TIMES = f"periodSeconds: {PERIOD}, failureThreshold: {THRESHOLD}, timeoutSeconds: {TIMEOUT}"
@@ -41,6 +43,7 @@ spec:
   ports: [{{port: {PORT}}}]
   sources: [{{name: rack, static: {{backends: [{", ".join(f"{{address: {address}}}" for address in RACK)}]}}}}]
   checks: {_CHECK}
+  policy: {{damping: {{max: 30s}}}}
 ---
 apiVersion: extsync.dev/v1alpha1
 kind: ExternalService
@@ -51,7 +54,7 @@ spec:
   sources: [{{name: fleet, hold: {{nodata: 30s}}, file: {{files: [fleet]}}}}]
   checks: {_CHECK}
   publish: [EndpointSlice]
-  policy: {{maxEndpointsPerSlice: LIMIT}}
+  policy: {{maxEndpointsPerSlice: LIMIT, damping: {{max: 30s}}}}
 ---
 apiVersion: extsync.dev/v1alpha1
 kind: ExternalService
@@ -65,28 +68,43 @@ spec:
 
 
 class Feed:
-    """What one discovered source says; it goes on saying it to every new run of the source."""
+    """What one discovered source says; it goes on saying it to every new run of the source.
+
+    It asks two questions, as if each were about every other one of its members.
+    """
 
     def __init__(self, addresses: tuple[str, ...], clock: Clock) -> None:
         self.members = addresses
-        self.good: frozenset[str] = frozenset()
         self.named_since: dict[str, float] = {}
         self._clock = clock
+        self._good: dict[str, frozenset[str]] = {part: frozenset() for part in PARTS}
+        self._answers = dict.fromkeys(PARTS, Observation(Outcome.ERROR, detail="nothing yet"))
         self._observation = Observation(Outcome.ERROR, detail="nothing yet")
         self._changed = asyncio.Condition()
 
-    async def say(self, observation: Observation) -> None:
-        """Reports ``observation`` from now on."""
-        if observation.outcome is Outcome.FOUND:
-            self.good = frozenset(backend.address for backend in observation.backends)
-            now = self._clock.monotonic()
-            self.named_since = {address: self.named_since.get(address, now) for address in self.good}
-        self._observation = observation
-        async with self._changed:
-            self._changed.notify_all()
+    @property
+    def good(self) -> frozenset[str]:
+        """The members that the last good answers name."""
+        return frozenset().union(*self._good.values())
 
-    async def found(self, addresses: tuple[str, ...]) -> None:
-        await self.say(Observation(Outcome.FOUND, tuple(Backend(address) for address in addresses)))
+    async def found(self, addresses: tuple[str, ...], *, parts: tuple[str, ...] = PARTS) -> None:
+        """Names, of the members that these parts are about, those in ``addresses``."""
+        for part in parts:
+            named = [a for a in self.members[PARTS.index(part) :: len(PARTS)] if a in addresses]
+            outcome = Outcome.FOUND if named else Outcome.EMPTY
+            self._answers[part] = Observation(outcome, tuple(map(Backend, named)))
+            self._good[part] = frozenset(named)
+        now = self._clock.monotonic()
+        self.named_since = {address: self.named_since.get(address, now) for address in sorted(self.good)}
+        await self._say(several(self._answers.items()))
+
+    async def say(self, observation: Observation, *, part: str | None) -> None:
+        """Reports an ``observation`` that names nothing from now on, for one part or, with None, for the source."""
+        if part is None:
+            await self._say(observation)
+        else:
+            self._answers[part] = observation
+            await self._say(several(self._answers.items()))
 
     async def run(self, emit: Emit) -> None:
         """The source's own run."""
@@ -94,6 +112,11 @@ class Feed:
             emit(self._observation)
             async with self._changed:
                 await self._changed.wait()
+
+    async def _say(self, observation: Observation) -> None:
+        self._observation = observation
+        async with self._changed:
+            self._changed.notify_all()
 
 
 class World:

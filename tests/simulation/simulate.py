@@ -21,7 +21,7 @@ from extsync.seams import SystemDialer
 from extsync.seams.virtual import SeededRandom, VirtualClock, run
 from extsync.seams.virtual_net import ScriptedProbeIO
 from tests.simulation.invariants import Checker, Violation
-from tests.simulation.scenario import CHECKED, NAMESPACE, World
+from tests.simulation.scenario import CHECKED, NAMESPACE, PARTS, World
 
 log = logging.getLogger(__name__)
 
@@ -125,17 +125,18 @@ class Simulation:
 
     async def _source_answers(self) -> None:
         feed = self._world.feeds[self._script.choice(list(self._world.feeds))]
-        await feed.found(self._some(feed.members))
+        parts = self._script.choice([PARTS, PARTS[:1], PARTS[1:]])
+        await feed.found(self._some(feed.members), parts=parts)
 
     async def _source_fails(self) -> None:
         feed = self._world.feeds[self._script.choice(list(self._world.feeds))]
         outcome = self._script.choice([Outcome.ERROR, Outcome.SUSPECT])
-        await feed.say(Observation(outcome, detail="scripted"))
+        await feed.say(Observation(outcome, detail="scripted"), part=self._script.choice([None, *PARTS]))
 
     async def _source_is_empty(self) -> None:
         """An empty answer that is taken back before its hold is over has no effect."""
         feed = self._world.feeds[self._script.choice(list(self._world.feeds))]
-        await feed.say(Observation(Outcome.EMPTY))
+        await feed.say(Observation(Outcome.EMPTY), part=self._script.choice([None, *PARTS]))
         await self._pass(self._script.uniform(0.0, 25.0))
         await feed.found(tuple(feed.good))
 

@@ -29,14 +29,20 @@ def context(base_dir: Path = Path(), *, clock: Clock | None = None) -> SourceCon
 
 
 class Reports:
-    """Receives what a source emits, and waits for what a test expects of it."""
+    """Receives what a source emits, and waits for what a test expects of it.
+
+    ``seen`` are the reports without those that say the same once more; ``reads`` counts all of them.
+    """
 
     def __init__(self) -> None:
+        self.reads = 0
         self.seen: list[Observation] = []
         self._came = asyncio.Event()
 
     def __call__(self, observation: Observation) -> None:
-        self.seen.append(observation)
+        self.reads += 1
+        if not self.seen or self.seen[-1] is not observation:
+            self.seen.append(observation)
         self._came.set()
 
     async def until(self, wanted: Callable[[Observation], bool]) -> Observation:

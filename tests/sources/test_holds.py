@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extsync.model import Backend, Observation, Outcome, Rejected
+from extsync.model import Backend, Observation, Outcome, Rejected, several
 from extsync.sources.holds import HoldTimes, LastGood
 
 A, B, C = Backend("10.0.0.1"), Backend("10.0.0.2"), Backend("10.0.0.3")
@@ -244,6 +244,112 @@ def test_entries_that_were_set_aside_are_told() -> None:
     assert held.standing().rejected == rejected
     assert counts(held) == (A,)
 
+
+# ---- parts -----------------------------------------------------------------------------------------------------------
+
+
+@FAILURES
+def test_a_part_that_fails_keeps_what_it_had_and_the_others_go_on(failure: Observation) -> None:
+    held = last_good()
+    held.observe(several([("a", found(A)), ("b", found(B))]), 0)
+    held.observe(several([("a", found(C)), ("b", failure)]), 1)
+    held.advance(10**9)
+    assert counts(held) == (C, B)
+    standing = held.standing()
+    assert (standing.outcome, standing.detail) == (failure.outcome, f"b: {failure.detail}")
+    assert (standing.stale_since, standing.good_at, standing.observed_at) == (1, 0, 1)
+
+
+def test_each_part_that_says_none_has_its_own_hold() -> None:
+    held = last_good(nx=20, nodata=40)
+    held.observe(several([("a", found(A)), ("b", found(B)), ("c", found(C))]), 0)
+    held.observe(several([("a", found(A)), ("b", GONE), ("c", EMPTY)]), 10)
+    assert (counts(held), held.due()) == ((A, B, C), 30)
+    held.advance(30)
+    assert (counts(held), held.due()) == ((A, C), 50)
+    held.advance(50)
+    assert (counts(held), held.due()) == ((A,), None)
+
+
+def test_a_source_has_reported_when_each_of_its_parts_has() -> None:
+    held = last_good(nodata=5)
+    held.observe(several([("a", found(A)), ("b", ERROR)]), 0)
+    assert not held.reported
+    held.observe(several([("a", found(A)), ("b", EMPTY)]), 1)
+    assert not held.reported
+    held.advance(6)
+    assert held.reported
+
+
+@FAILURES
+def test_a_failure_of_the_source_as_a_whole_is_one_of_each_part(failure: Observation) -> None:
+    held = last_good()
+    held.observe(several([("a", found(A)), ("b", GONE)]), 0)
+    held.observe(failure, 1)
+    held.advance(10**9)
+    assert counts(held) == (A,)
+    assert [standing.outcome for _, standing in held.standing().parts] == [failure.outcome] * 2
+
+
+def test_an_empty_answer_for_the_source_as_a_whole_waits_for_the_hold_of_each_part() -> None:
+    held = last_good(nodata=30)
+    held.observe(several([("a", found(A)), ("b", found(B))]), 0)
+    held.observe(EMPTY, 1)
+    assert counts(held) == (A, B)
+    held.advance(31)
+    assert counts(held) == ()
+
+
+def test_a_part_that_is_no_longer_asked_for_goes() -> None:
+    held = last_good()
+    held.observe(several([("a", found(A)), ("b", found(B))]), 0)
+    held.observe(several([("b", ERROR)]), 1)
+    assert counts(held) == (B,)
+
+
+def test_the_backends_of_parts_are_the_same_object_as_long_as_nothing_changes() -> None:
+    held = last_good()
+    held.observe(several([("a", found(A)), ("b", found(B))]), 0)
+    before = held.backends
+    held.observe(several([("a", found(A)), ("b", ERROR)]), 1)
+    held.observe(several([("a", found(A)), ("b", found(B))]), 2)
+    assert held.backends is before
+
+
+def test_which_parts_say_none_is_told_and_can_be_taken_back() -> None:
+    held = last_good(nx=0, nodata=0)
+    held.observe(several([("a", found(A)), ("b", GONE), ("c", EMPTY)]), 0)
+    assert (held.negative(), held.standing().reported) == (("b",), True)
+    held.doubt(["b"], "no", 0)
+    assert (held.standing().outcome, held.standing().reported) == (Outcome.SUSPECT, False)
+
+
+def test_without_an_answer_every_part_that_says_none_is_told() -> None:
+    held = last_good()
+    held.observe(several([("a", EMPTY), ("b", GONE)]), 0)
+    assert held.negative() == ("a", "b")
+
+
+@pytest.mark.parametrize(("again", "changed"), [(found(A), False), (found(A, B), True), (ERROR, True), (EMPTY, True)])
+def test_a_report_tells_whether_it_makes_a_difference(again: Observation, changed: bool) -> None:
+    held = last_good()
+    assert held.observe(found(A), 0)
+    assert held.observe(again, 1) is changed
+
+
+def test_rotating_answers_are_held_for_two_refreshes_unless_the_hold_says_otherwise() -> None:
+    rotating = [Observation(Outcome.FOUND, (one,), refresh=10) for one in (A, B)]
+    by_default, by_hold = LastGood(HoldTimes()), last_good(obsolete=5)
+    for held in (by_default, by_hold):
+        held.observe(rotating[0], 0)
+        held.observe(rotating[1], 10)
+        assert set(counts(held)) == {A, B}
+    assert (by_default.due(), by_hold.due()) == (30, 15)
+    by_default.advance(30)
+    assert counts(by_default) == (B,)
+
+
+# ---- whatever comes --------------------------------------------------------------------------------------------------
 
 OBSERVATIONS = st.one_of(
     st.sampled_from([EMPTY, GONE, ERROR, SUSPECT]),

@@ -42,7 +42,7 @@ def registry(*plugins: Plugin) -> Registry:
 
 
 def test_the_built_in_kinds_are_known_without_any_installation() -> None:
-    assert registry().kinds() == ("file", "static")
+    assert registry().kinds() == ("consul", "dns", "file", "http", "pods", "static")
 
 
 def test_a_built_in_kind_is_created_from_its_block() -> None:
@@ -96,7 +96,7 @@ def test_two_distributions_with_one_kind_are_both_named_and_neither_is_used(
 
 def test_a_kind_registered_twice_leaves_the_other_kinds_usable() -> None:
     twice = registry(Plugin("racks", "acme:Source", "acme 1.0"), Plugin("racks", "other:Source", "other 1.0"))
-    assert twice.kinds() == ("file", "racks", "static")
+    assert twice.kinds() == ("consul", "dns", "file", "http", "pods", "racks", "static")
     twice.create("static", SimpleNamespace(backends=()), context())
 
 
@@ -116,7 +116,7 @@ def test_a_mistyped_kind_gets_a_suggestion() -> None:
 
 
 def test_an_unknown_kind_is_told_what_to_install() -> None:
-    with pytest.raises(ConfigError, match=r"no source of type 'zookeeper'; install the package.*known: file, static"):
+    with pytest.raises(ConfigError, match=r"no source of type 'zookeeper'; install the package.*known: consul, dns"):
         registry().create("zookeeper", {}, context())
 
 
