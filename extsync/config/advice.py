@@ -25,6 +25,7 @@ def advice(service: ExternalService) -> Iterator[tuple[Place, str]]:
             yield from _without("nodeName", spec, "are local to no node: traffic policy Local never reaches them")
         if spec.service.traffic_distribution is not None:
             yield from _without("zone", spec, "have no zone: one such endpoint turns trafficDistribution off for all")
+    yield from _pods(spec)
     declared = sum(1 for _ in _static(spec))
     if "Endpoints" in spec.publish and declared > MIRRORED_ADDRESSES:
         message = (
@@ -32,6 +33,21 @@ def advice(service: ExternalService) -> Iterator[tuple[Place, str]]:
             "publish EndpointSlice alone, unless something still reads Endpoints"
         )
         yield ("spec", "publish"), message
+
+
+def _pods(spec: Spec) -> Iterator[tuple[Place, str]]:
+    for index, source in enumerate(spec.sources):
+        if source.pods is None:
+            continue
+        if "EndpointSlice" in spec.publish:
+            message = (
+                "Kubernetes publishes slices of pods by itself, and extsync's go beside them: give the Service a "
+                "selector and leave this source out; it is for publish: [Endpoints], one object of pods and machines"
+            )
+            yield ("spec", "sources", index, "pods"), message
+        if not source.pods.selector.match_labels and not source.pods.selector.match_expressions:
+            message = "a selector without conditions selects every pod of the namespace"
+            yield ("spec", "sources", index, "pods", "selector"), message
 
 
 def _static(spec: Spec) -> Iterator[Backend]:

@@ -15,9 +15,6 @@ from extsync.config.sources import Source
 _NOT_YET: Final[tuple[tuple[Place, Callable[[Policy], bool]], ...]] = (
     (("adopt",), lambda policy: policy.adopt != "Never"),
     (("guard",), lambda policy: policy.guard != Policy().guard),
-    (("panicThreshold",), lambda policy: policy.panic_threshold != 0),
-    (("panicMode",), lambda policy: policy.panic_mode != "HoldLast"),
-    (("damping",), lambda policy: policy.damping != Policy().damping),
 )
 
 
@@ -25,8 +22,6 @@ def not_available(service: ExternalService) -> Iterator[tuple[Place, str]]:
     """Yields the place of each part of ``service`` that has no implementation here, with what to say about it."""
     spec = service.spec
     for index, source in enumerate(spec.sources):
-        if source.relabel:
-            yield ("spec", "sources", index, "relabel"), _not_yet("relabel")
         yield from _unregistered("extsync.sources", "source", ("spec", "sources", index), source)
     for index, check in enumerate(spec.checks):
         yield from _unregistered("extsync.checks", "check", ("spec", "checks", index), check)

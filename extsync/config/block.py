@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 
 from extsync.config.faults import Faults
 
@@ -13,7 +14,8 @@ from extsync.config.faults import Faults
 class Block(BaseModel):
     """A frozen mapping with camelCase keys, none unknown, none empty.
 
-    A subclass with ``ONE_OF`` takes exactly one of those keys (a union, as Kubernetes writes them).
+    A subclass with ``ONE_OF`` takes exactly one of those keys (a union, as Kubernetes writes them). ``INSTEAD`` has the
+    keys, in snake_case, that a block like this has in Prometheus and not here, each with what to do instead.
     """
 
     model_config = ConfigDict(
@@ -22,6 +24,7 @@ class Block(BaseModel):
 
     ONE_OF: ClassVar[tuple[str, ...]] = ()
     NOUN: ClassVar[str] = "block"
+    INSTEAD: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def keys(cls) -> dict[str, str]:
@@ -41,7 +44,7 @@ class Block(BaseModel):
         faults = Faults(cls.__name__)
         data = cls.rewrite(data, faults)
         known = cls.keys()
-        unknown = {key: faults.add_unknown((key,), known=known, given=data) for key in data if key not in known}
+        unknown = {key: cls._report_unknown(key, data, faults) for key in data if key not in known}
         empty = [key for key, value in data.items() if value is None and key not in unknown]
         for key in empty:
             faults.add((key,), "is empty: give it a value or leave the key out")
@@ -56,6 +59,15 @@ class Block(BaseModel):
             raise
         faults.raise_any()
         return block
+
+    @classmethod
+    def _report_unknown(cls, key: Any, data: dict[str, Any], faults: Faults) -> str:
+        """Notes a key that is not known; returns the one that is most likely meant (or "")."""
+        instead = cls.INSTEAD.get(to_snake(str(key)))
+        if instead is None:
+            return faults.add_unknown((key,), known=cls.keys(), given=data)
+        faults.add_unavailable((key,), instead)
+        return ""
 
     @classmethod
     def _check_union(cls, data: dict[str, Any], unknown: dict[str, str], faults: Faults) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from extsync.config import checks, client, manifest, policy, service, sources
+from extsync.config import checks, client, manifest, policy, relabel, service, sources
 
 _PROBED_PORT: Final = "Number or name of the port that is probed."
 _TLS: Final = "How TLS is spoken; certificates are verified by default."
@@ -74,7 +74,7 @@ DESCRIPTIONS: Final[Mapping[type, Mapping[str, str]]] = {
         "nodata": "After an empty answer.",
         "obsolete": "After an answer without the backend.",
     },
-    sources.Relabel: {
+    relabel.Relabel: {
         "sourceLabels": "The labels whose values are joined.",
         "separator": "What the values are joined with.",
         "targetLabel": "The field (or a temporary label __tmp...) that is set.",
@@ -100,14 +100,15 @@ DESCRIPTIONS: Final[Mapping[type, Mapping[str, str]]] = {
         "nameservers": "ip:port of the servers to ask; by default the system's.",
         "transport": "How they are asked.",
         "searchDomains": "Appended to names that are not absolute.",
-        "minTTL": "Shortest time between two look-ups.",
-        "maxTTL": "Longest time between two look-ups.",
+        "minTTL": "The shortest TTL that counts: names are not looked up more often.",
+        "maxTTL": "The longest TTL that counts: names are not looked up less often.",
         "timeout": "Longest time that a look-up may take.",
     },
     sources.ConsulSource: {
         "server": "URL of the agent, or host:port.",
         "services": "The names of the services.",
         "tags": "Tags that an instance must have, all of them.",
+        "tagSeparator": "What stands between tags, before and after them in their label.",
         "nodeMeta": "Metadata that the node of an instance must have.",
         "filter": "Consul's filter expression.",
         "datacenter": "By default the agent's own.",
@@ -117,7 +118,7 @@ DESCRIPTIONS: Final[Mapping[type, Mapping[str, str]]] = {
         "taggedAddress": "Which of an instance's tagged addresses is taken.",
         "allowStale": "Whether any server may answer.",
         "warning": "What an instance in state warning is.",
-        "wait": "How long the agent may wait for a change before it answers.",
+        "wait": "How long the agent may wait for a change before it answers; Consul's own limit is 10m.",
         "token": "The ACL token, best as ${NAME}.",
         "tokenFile": "A file with the ACL token.",
     },

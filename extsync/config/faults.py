@@ -52,6 +52,10 @@ class Faults:
         self._add(UNKNOWN_KEY, place, f"unknown key {shown(key)}", hint, (meant,) if meant else ())
         return meant
 
+    def add_unavailable(self, place: Place, instead: str) -> None:
+        """Notes a key that Prometheus knows and we do not, with what to do instead."""
+        self._add(UNKNOWN_KEY, place, f"{shown(str(place[-1]))} is not available here: {instead}", "", ())
+
     def places(self) -> set[Place]:
         """The places within the block at which faults are noted, the block itself left out."""
         return {line["loc"] for line in self._lines if line["loc"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
@@ -12,7 +13,39 @@ from pydantic_core import core_schema
 from extsync.errors import ConfigError
 
 HIDDEN: Final = "**********"
+_TELLING: Final = ("auth", "cookie", "token", "secret", "passw", "key", "session", "signature", "credential")
+_PARAMETER: Final = re.compile(r"([^&;=]+)=([^&;]*)")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def is_telling(name: str) -> bool:
+    """Whether what has this name (a header, a parameter, a key) commonly is a secret."""
+    folded = name.lower()
+    return any(word in folded for word in _TELLING)
+
+
+def masked(data: Any) -> Any:
+    """Plain data of an unknown form, with the texts hidden that are secrets to judge by their keys."""
+    match data:
+        case dict():
+            return {key: _masked_entry(str(key), value) for key, value in data.items()}
+        case list() | tuple():
+            return [masked(value) for value in data]
+    return data
+
+
+def masked_url(url: str) -> str:
+    """``url`` with the values hidden of those parameters of its query that are secrets to judge by their names."""
+    parts = urlsplit(url)
+    query = _PARAMETER.sub(lambda found: f"{found[1]}={HIDDEN}" if is_telling(found[1]) else found[0], parts.query)
+    return url if query == parts.query else urlunsplit(parts._replace(query=query))
+
+
+def _masked_entry(key: str, value: Any) -> Any:
+    # The path of a file with a secret is none.
+    if isinstance(value, str) and is_telling(key) and not key.lower().endswith(("file", "path")):
+        return value if _REFERENCE.fullmatch(value) else HIDDEN
+    return masked(value)
 
 
 class Secret:
@@ -20,16 +53,18 @@ class Secret:
 
     ``${NAME}`` in the text stands for an environment variable, read anew by every ``resolve``. Printing and serialising
     show a lone ``${NAME}``, which is no secret, and otherwise only that something is there.
-    ``harmless`` marks a text that may be shown after all, such as the value of an Accept header.
+    ``harmless`` marks a text that may be shown after all, such as the value of an Accept header; ``confidential`` one
+    that was said to be a secret, which cannot be marked so.
     """
 
-    __slots__ = ("_text", "harmless")
+    __slots__ = ("_text", "confidential", "harmless")
 
-    def __init__(self, text: str, *, harmless: bool = False) -> None:
+    def __init__(self, text: str, *, harmless: bool = False, confidential: bool = False) -> None:
         if "${" in _REFERENCE.sub("", text):
             raise ValueError("has a ${ that is not followed by a variable's name and }: write ${NAME}")
         self._text = text
-        self.harmless = harmless
+        self.harmless = harmless and not confidential
+        self.confidential = confidential
 
     @property
     def is_literal(self) -> bool:
@@ -42,8 +77,8 @@ class Secret:
         return any(character in self._text for character in "\r\n\0")
 
     def as_harmless(self) -> Secret:
-        """The same text, to be shown."""
-        return Secret(self._text, harmless=True)
+        """The same text, to be shown unless it is confidential."""
+        return Secret(self._text, harmless=True, confidential=self.confidential)
 
     def resolve(self, environ: Mapping[str, str]) -> str:
         """The text with every ``${NAME}`` replaced. Raises ConfigError that names a variable that is not set."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from extsync.config.backends import Backends
 from extsync.config.block import Block, SourceBlock
@@ -12,7 +14,8 @@ from extsync.config.client import Client
 from extsync.config.durations import Duration
 from extsync.config.faults import Faults, fail
 from extsync.config.prometheus import rewrite_sd_configs
-from extsync.config.secret import Secret
+from extsync.config.relabel import Relabel
+from extsync.config.secret import Secret, masked
 from extsync.config.values import (
     AtLeastOne,
     ConsulServer,
@@ -24,9 +27,9 @@ from extsync.config.values import (
     NameServer,
     Natural,
     OneLine,
-    Pattern,
     PortNumber,
     PositiveDuration,
+    QualifiedName,
     WebUrl,
 )
 
@@ -50,13 +53,15 @@ class FileSource(SourceBlock):
 class HttpSource(Client):
     """Backends from a URL that answers with Prometheus's http_sd payload."""
 
-    url: WebUrl
+    url: WebUrl = Field(repr=False)
     refresh_interval: PositiveDuration = Duration(60)
     max_body_bytes: AtLeastOne = 10 * 1024 * 1024
 
 
 class DnsSource(SourceBlock):
     """Backends from DNS; ``Host`` is A and AAAA together. SRV records bring their ports, the others take ``port``."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {"refresh_interval": "names are looked up by their TTL: write maxTTL"}
 
     names: Annotated[Items[DnsName], Field(min_length=1)]
     type: Literal["Host", "A", "AAAA", "SRV"] = "Host"
@@ -77,14 +82,41 @@ class DnsSource(SourceBlock):
         return self
 
 
+_QUOTED: Final = re.compile(r'"[^"]*"|`[^`]*`')
+_OF_THE_CATALOG: Final = re.compile(r"\b(?:Service(Address|ID|Kind|Meta|Name|Port|Tags|TaggedAddresses)|Node(Meta))\b")
+
+
+def _filter(text: str) -> str:
+    """Consul's endpoints differ in what they call things, and Prometheus's ``filter`` is one for the catalog."""
+    found = _OF_THE_CATALOG.search(_QUOTED.sub("", text))
+    if found is not None:
+        word = {"Name": "Service"}.get(found[1], found[1])
+        meant = f"Service.{word}" if found[1] else f"Node.{found[2]}"
+        raise ValueError(f"{found[0]} is a word of the catalog, and instances are filtered here: write {meant}")
+    return text
+
+
+Filter: TypeAlias = Annotated[str, AfterValidator(_filter)]
+
+
 class ConsulSource(Client):
     """Backends from Consul's health endpoint, with blocking queries."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **Client.INSTEAD,
+        "scheme": "begin server with it: https://host:port",
+        "refresh_interval": "changes are waited for: write wait",
+        "health_filter": "instances are what filter filters: write filter",
+        "username": "write basicAuth: {username: NAME, passwordFile: PATH}",
+        "password": "write basicAuth: {username: NAME, passwordFile: PATH}",
+    }
 
     server: ConsulServer
     services: Annotated[Items[OneLine], Field(min_length=1)]
     tags: Items[OneLine] = ()
+    tag_separator: str = ","
     node_meta: dict[str, str] = Field(default_factory=dict)
-    filter: str | None = None
+    filter: Filter | None = None
     datacenter: OneLine | None = None
     namespace: OneLine | None = None
     partition: OneLine | None = None
@@ -106,7 +138,7 @@ class ConsulSource(Client):
 class LabelRequirement(Block):
     """One expression of a label selector."""
 
-    key: OneLine
+    key: QualifiedName
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     values: Items[LabelValue] = ()
 
@@ -120,14 +152,14 @@ class LabelRequirement(Block):
 
 
 class LabelSelector(Block):
-    """A label selector as in Kubernetes."""
+    """A label selector as in Kubernetes; without conditions it selects everything."""
 
-    match_labels: dict[str, LabelValue] = Field(default_factory=dict)
+    match_labels: dict[QualifiedName, LabelValue] = Field(default_factory=dict)
     match_expressions: Items[LabelRequirement] = ()
 
 
 class PodsSource(SourceBlock):
-    """Pods of the manifest's own namespace, as in a Service's selector."""
+    """Pods of the manifest's own namespace that have an address."""
 
     selector: LabelSelector
 
@@ -136,34 +168,17 @@ class PluginBlock(SourceBlock):
     """Something registered by another package; ``config`` is its own."""
 
     type: OneLine
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: Annotated[dict[str, Any], PlainSerializer(masked)] = Field(default_factory=dict, repr=False)
 
 
 class Hold(Block):
     """How long what a source no longer reports stays: after NXDOMAIN or a missing service, after an empty answer, and
-    after an answer without it. A source that fails holds for ever."""
+    after an answer without it (left out: two refreshes of DNS, whose answers rotate, and no time for all others). A
+    source that fails holds for ever."""
 
     nx: Duration = Duration(30)
     nodata: Duration = Duration(30)
-    obsolete: Duration = Duration(0)
-
-
-class Relabel(SourceBlock):
-    """One of Prometheus's relabel_configs, applied to the metadata of each backend."""
-
-    source_labels: Items[OneLine] = ()
-    separator: str = ";"
-    target_label: Annotated[
-        str | None,
-        Field(pattern=r"^(address|hostname|zone|nodeName|group|port|drain|__tmp[a-zA-Z0-9_]*)$"),
-    ] = None
-    regex: Pattern = "(.*)"
-    modulus: AtLeastOne | None = None
-    replacement: str = "$1"
-    action: Literal[
-        "replace", "keep", "drop", "keepequal", "dropequal", "hashmod",
-        "labelmap", "labeldrop", "labelkeep", "lowercase", "uppercase",
-    ] = "replace"  # fmt: skip
+    obsolete: Duration | None = None
 
 
 class Source(Block):

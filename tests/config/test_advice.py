@@ -55,3 +55,21 @@ def test_endpoints_that_will_be_cut_off_are_a_warning() -> None:
     assert "warning: spec.publish: Endpoints are cut off at 1000 addresses, and 1001 are declared" in line
     assert load_text(text).ok
     assert said(text + "  publish: [EndpointSlice]\n") == []
+
+
+def pods(selector: str) -> str:
+    return f"sources: [{{name: a, pods: {{selector: {selector}}}}}]\n"
+
+
+def test_pods_beside_slices_are_a_warning_and_in_endpoints_alone_they_are_none() -> None:
+    text = PORTS + pods("{matchLabels: {app: db}}")
+    [line] = said(manifest(text))
+    assert "warning: spec.sources[0].pods: Kubernetes publishes slices of pods by itself" in line
+    assert "give the Service a selector and leave this source out" in line
+    assert said(manifest(text + "publish: [Endpoints]\n")) == []
+
+
+def test_a_selector_that_selects_everything_is_a_warning() -> None:
+    for selector in ("{}", "{matchLabels: {}}"):
+        [line] = said(manifest(PORTS + pods(selector) + "publish: [Endpoints]\n"))
+        assert "warning: spec.sources[0].pods.selector: a selector without conditions selects every pod" in line

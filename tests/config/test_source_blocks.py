@@ -29,6 +29,7 @@ def test_a_consul_entry_of_prometheus_pastes() -> None:
         "datacenter": "dc2",
         "services": ["orders"],
         "tags": ["primary"],
+        "tag_separator": ";",
         "node_meta": {"rack": "7"},
         "allow_stale": False,
         "refresh_interval": "30s",
@@ -39,9 +40,33 @@ def test_a_consul_entry_of_prometheus_pastes() -> None:
     assert consul is not None
     assert consul.server == "https://consul.example.com:8500"
     assert (consul.path_prefix, consul.allow_stale, str(consul.wait)) == ("/consul", False, "30s")
+    assert consul.tag_separator == ";"
     assert consul.tls_config is not None
     assert (consul.tls_config.ca_file, consul.tls_config.insecure_skip_verify) == ("ca.pem", True)
     assert {name: str(value) for name, value in consul.http_headers.items()} == {"X-Team": "shop", "X-Key": "${KEY}"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "server"),
+    [
+        ({}, "http://localhost:8500"),
+        ({"scheme": "https"}, "https://localhost:8500"),
+        ({"server": "consul:8501"}, "http://consul:8501"),
+        ({"server": "consul:8501", "scheme": "https"}, "https://consul:8501"),
+        ({"server": "https://consul:8501", "scheme": "https"}, "https://consul:8501"),
+    ],
+)
+def test_a_consul_entry_of_prometheus_has_prometheus_s_server(entry: dict[str, Any], server: str) -> None:
+    consul = source(consul_sd_configs=[{"services": ["orders"], **entry}]).consul
+    assert consul is not None
+    assert consul.server == server
+
+
+def test_user_and_password_of_an_old_consul_entry_are_basic_authentication() -> None:
+    consul = source(consul_sd_configs=[{"services": ["orders"], "username": "u", "password": "${P}"}]).consul
+    assert consul is not None
+    assert consul.basic_auth is not None
+    assert (consul.basic_auth.username, str(consul.basic_auth.password)) == ("u", "${P}")
 
 
 def test_a_dns_entry_of_prometheus_has_prometheus_s_defaults() -> None:
@@ -96,6 +121,27 @@ def test_an_http_entry_of_prometheus_pastes() -> None:
         ({"http": {"url": "http://a", "httpHeaders": {"a b": "c"}}}, ("http", "httpHeaders", "a b"), "name of an HTTP"),
         ({"http": {"url": "http://a", "httpHeaders": {"a": "c\nd"}}}, ("http", "httpHeaders", "a"), "line break"),
         ({"http": {"url": "http://a", "httpHeaders": {"a": 5}}}, ("http", "httpHeaders", "a"), "put it in quotes"),
+        (
+            {"http": {"url": "http://a", "httpHeaders": {"Accept-Encoding": "gzip"}}},
+            ("http", "httpHeaders", "Accept-Encoding"),
+            "set by extsync itself",
+        ),
+        (
+            {
+                "http": {
+                    "url": "http://a",
+                    "authorization": {"credentials": "${A}"},
+                    "httpHeaders": {"authorization": "${B}"},
+                }
+            },
+            ("http", "httpHeaders", "authorization"),
+            "authorization sets this header too",
+        ),
+        (
+            {"http": {"url": "http://a", "basicAuth": {"username": "u:v", "password": "${A}"}}},
+            ("http", "basicAuth", "username"),
+            "has a colon",
+        ),
         ({"dns": {"names": ["a", "a b"]}}, ("dns", "names", 1), "is not allowed"),
         ({"dns": {"names": ["a"], "type": "MX"}}, ("dns", "type"), "'Host', 'A', 'AAAA' or 'SRV'"),
         ({"dns": {"names": ["a"], "type": "SRV", "port": 1}}, ("dns", "port"), "leave port out"),
@@ -115,11 +161,25 @@ def test_an_http_entry_of_prometheus_pastes() -> None:
             "needs values",
         ),
         (
+            {"pods": {"selector": {"matchLabels": {"app name": "db"}}}},
+            ("pods", "selector", "matchLabels", "app name", "[key]"),
+            "is not allowed",
+        ),
+        (
+            {"pods": {"selector": {"matchExpressions": [{"key": "a=b", "operator": "Exists"}]}}},
+            ("pods", "selector", "matchExpressions", 0, "key"),
+            "is not allowed",
+        ),
+        (
             {"static": {"backends": []}, "relabel": [{"target_label": "colour"}]},
             ("relabel", 0, "targetLabel"),
-            "pattern",
+            "is not a field of a backend",
         ),
-        ({"static": {"backends": []}, "relabel": [{"regex": "("}]}, ("relabel", 0, "regex"), "regular expression"),
+        (
+            {"static": {"backends": []}, "relabel": [{"targetLabel": "zone", "regex": "("}]},
+            ("relabel", 0, "regex"),
+            "regular expression",
+        ),
     ],
 )
 def test_a_block_that_cannot_work_is_refused(blocks: dict[str, Any], place: tuple[int | str, ...], words: str) -> None:
@@ -141,7 +201,7 @@ def test_a_secret_is_in_no_form_of_a_model() -> None:
             "server": "http://a",
             "services": ["b"],
             "token": "hunter2",
-            "httpHeaders": {"Authorization": "hunter2"},
+            "httpHeaders": {"X-Token": "hunter2"},
             "basicAuth": {"username": "u", "password": "hunter2"},
             "proxyUrl": "http://u:hunter2@proxy.example.com:1",
         }
