@@ -16,8 +16,8 @@ from extsync.config.loader import LoadResult, load
 from extsync.config.problems import Problem
 from extsync.engine.desired import Desired, Step
 from extsync.seams import Clock
-from extsync.sources.file.offload import in_thread
 from extsync.sources.file.watch import DirectoryWatcher, Watch
+from extsync.sources.offload import in_thread
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What the disk holds now: which files the patterns of a source name, what is in them, and where changes would show.
 
-All of it may block for as long as a network file system likes: ``extsync.sources.file.offload`` keeps it off the loop.
+All of it may block for as long as a network file system likes: ``extsync.sources.offload`` keeps it off the loop.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fnmatch
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from extsync.sources.file.payload import Payload, parse
+from extsync.sources.file.payload import parse
+from extsync.sources.payload import Payload
+from extsync.sources.whole_file import read_file, why
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes of one file at most."""
@@ -26,12 +27,6 @@ MAX_FILES: Final = 1000
 """Files that one pattern may name."""
 
 _MAX_LINKS: Final = 40  # symbolic links on one path, as in Linux
-
-_REASONS: Final = {
-    errno.ENOENT: "there is no such file or directory",
-    errno.EISDIR: "is a directory: name a file in it, or a pattern such as *.yml",
-    errno.EACCES: "permission denied: let the user that extsync runs as read it",
-}
 
 Mark: TypeAlias = bytes
 """Stands for the content of a file, or for the reason why it has none: two looks with one mark saw the same."""
@@ -115,7 +110,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _seen(path: Path, name: str, pattern: int, read: Mark | None) -> Seen:
     try:
-        content = _content(path)
+        content = read_file(path, limit=MAX_BYTES)
     except OSError as error:
         fault = f"{name}: {_reason(error)}"
         return Seen(pattern, fault.encode(), fault)
@@ -126,22 +121,6 @@ def _seen(path: Path, name: str, pattern: int, read: Mark | None) -> Seen:
         return Seen(pattern, mark, payload=parse(content, name))
     except ValueError as error:
         return Seen(pattern, mark, str(error))
-
-
-def _content(path: Path) -> bytes:
-    with open(path, "rb", opener=_open) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "is not a regular file")
-        content = file.read() if status.st_size <= MAX_BYTES else b""
-        if status.st_size > MAX_BYTES or len(content) > MAX_BYTES:
-            raise OSError(0, f"is larger than {MAX_BYTES >> 20} MiB")
-        return content
-
-
-def _open(path: str, flags: int) -> int:
-    """Opens without waiting, should the path be a pipe that nobody writes to."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _directories(path: Path) -> Iterator[str]:
@@ -175,4 +154,6 @@ def _text(path: Path) -> str:
 
 
 def _reason(error: OSError) -> str:
-    return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    if error.errno == errno.EISDIR:
+        return "is a directory: name a file in it, or a pattern such as *.yml"
+    return why(error)

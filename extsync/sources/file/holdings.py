@@ -15,7 +15,7 @@ from typing import Final
 
 from extsync.model import Observation, Outcome, Rejected
 from extsync.sources.file.disk import Mark, Seen, Sight
-from extsync.sources.file.payload import Payload
+from extsync.sources.payload import Payload
 
 VANISHED_HOLD: Final = 5.0
 """Seconds for which a file counts on that has vanished from among those that a pattern names."""

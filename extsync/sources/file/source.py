@@ -18,8 +18,8 @@ from extsync.model import Observation, Outcome
 from extsync.sources.base import Emit, SourceContext
 from extsync.sources.file.disk import Mark, Sight, has_wildcard, look
 from extsync.sources.file.holdings import Holdings
-from extsync.sources.file.offload import Offload, in_thread
 from extsync.sources.file.watch import DirectoryWatcher, Watch, Watcher
+from extsync.sources.offload import Offload, in_thread
 
 COALESCE: Final = 0.05
 """Seconds from an event to the look, so that a burst of events costs one look."""
@@ -80,14 +80,14 @@ class FileSource:
 
     async def run(self, emit: Emit) -> None:
         self._changed = asyncio.Event()
-        reported: Observation | None = None
+        reported = Observation(Outcome.ERROR)
         try:
             while True:
                 marks = self._holdings.marks
                 observation = await self._observe()
                 if observation != reported:
-                    emit(observation)
                     reported = observation
+                emit(reported)
                 await self._wait(changed=self._holdings.marks != marks)
         finally:
             self._stop()

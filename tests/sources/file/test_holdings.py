@@ -5,7 +5,7 @@ from __future__ import annotations
 from extsync.model import Backend, Observation, Outcome, Rejected
 from extsync.sources.file.disk import Seen, Sight
 from extsync.sources.file.holdings import VANISHED_HOLD, Holdings
-from extsync.sources.file.payload import Payload
+from extsync.sources.payload import Payload
 from tests.sources.support import addresses
 
 UNLISTED = {0: ("t/*.yml", "t/*.yml: no file matches")}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extsync.model import Backend, ProbeOverride, TargetRef
-from extsync.sources.file import payload, yaml_list
-from extsync.sources.file.payload import Payload, parse
+from extsync.sources.file.payload import parse
+from extsync.sources.payload import Payload, builder, yaml_list
 
 
 def parse_json(value: object, path: str = "targets.json") -> Payload:
@@ -316,12 +316,12 @@ def test_aliases_cannot_make_a_small_file_a_huge_one(monkeypatch: pytest.MonkeyP
 
 
 def test_more_backends_than_can_be_meant_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payload, "MAX_BACKENDS", 3)
+    monkeypatch.setattr(builder, "MAX_BACKENDS", 3)
     assert "more than 3 backends" in fault_of('[{"targets": ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]}]')
 
 
 def test_entries_set_aside_are_told_up_to_a_bound_and_counted_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payload, "MAX_REJECTED", 2)
+    monkeypatch.setattr(builder, "MAX_REJECTED", 2)
     found = parse_json([{"address": "10.0.0.1"}, *({"address": f"db-{n}"} for n in range(5))])
     assert [rejected.entry for rejected in found.rejected[:2]] == [
         "targets.json:1:27 'db-0'",

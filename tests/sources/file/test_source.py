@@ -5,11 +5,9 @@ The poll is an hour away, so that whatever arrives was told by an event.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +17,8 @@ import pytest
 from extsync.errors import ConfigError
 from extsync.model import Outcome
 from extsync.sources.file import FileSource
-from extsync.sources.file.offload import in_thread
 from extsync.sources.registry import Registry
-from tests.sources.support import GENEROUS, context, running
+from tests.sources.support import context, running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="changes are told by inotify, which is Linux's")
 
@@ -216,47 +213,3 @@ async def test_sources_share_one_watcher_and_leave_nothing_open(tmp_path: Path) 
 def test_wildcards_in_a_directory_are_refused(pattern: str) -> None:
     with pytest.raises(ConfigError, match="wildcards are allowed in the last part of the path only"):
         source(Path(), pattern)
-
-
-async def test_blocking_work_leaves_the_event_loop_free() -> None:
-    release = threading.Event()
-
-    def work() -> int:
-        assert release.wait(GENEROUS)
-        return threading.get_ident()
-
-    task = asyncio.create_task(in_thread(work))
-    await asyncio.sleep(0)
-    release.set()
-    assert await task != threading.get_ident()
-
-
-async def test_what_blocking_work_raises_is_raised() -> None:
-    def work() -> None:
-        raise OSError("gone")
-
-    with pytest.raises(OSError, match="gone"):
-        await in_thread(work)
-
-
-async def test_blocking_work_that_is_no_longer_waited_for_ends_quietly() -> None:
-    begun, release = threading.Event(), threading.Event()
-    workers: list[threading.Thread] = []
-    noise: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, problem: noise.append(problem))
-
-    def work() -> None:
-        workers.append(threading.current_thread())
-        begun.set()
-        release.wait(GENEROUS)
-        raise OSError("too late")
-
-    task = asyncio.create_task(in_thread(work))
-    await asyncio.to_thread(begun.wait, GENEROUS)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    release.set()
-    await asyncio.to_thread(workers[0].join, GENEROUS)
-    await asyncio.sleep(0)
-    assert not noise

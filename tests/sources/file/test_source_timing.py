@@ -14,9 +14,9 @@ from extsync.model import Outcome
 from extsync.seams.virtual import VirtualClock, virtual_time
 from extsync.sources.file import FileSource
 from extsync.sources.file.holdings import VANISHED_HOLD
-from extsync.sources.file.offload import inline
 from extsync.sources.file.source import COALESCE, MAX_LOOKS, READ_TIMEOUT, SETTLE, UNWATCHED_INTERVAL
 from extsync.sources.file.watch import DirectoryWatcher, Watch
+from extsync.sources.offload import inline
 from tests.sources.support import addresses, context, running
 
 T = TypeVar("T")

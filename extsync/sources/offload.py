@@ -40,7 +40,7 @@ async def in_thread(work: Callable[[], T], /) -> T:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
             loop.call_soon_threadsafe(settle, outcome)
 
-    threading.Thread(target=thread, name="extsync-file", daemon=True).start()
+    threading.Thread(target=thread, name="extsync-offload", daemon=True).start()
     return await future
 
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from extsync.config.text import Mark, TextFault, UnreadableText
-from extsync.sources.file import yaml_list
-from extsync.sources.file.yaml_list import Scalar, Tree
+from extsync.sources.payload import yaml_list
+from extsync.sources.payload.yaml_list import Scalar, Tree
 
 Read: TypeAlias = tuple[Any, TextFault | None]
 """An entry as plain Python values, or why it cannot be read."""
