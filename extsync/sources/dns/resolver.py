@@ -1,0 +1,137 @@
+"""Asks name servers, in their order, until one of them gives an answer that can be believed."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from collections.abc import Sequence
+from typing import Final
+
+import dns.flags
+import dns.message
+import dns.rcode
+from dns.exception import DNSException
+from dns.message import Message
+from dns.name import Name
+from dns.rdatatype import NS, SOA, RdataType
+
+from extsync.errors import ReadFailed
+from extsync.seams import Clock
+from extsync.sources.dns.exchange import Exchange, Server, Transport
+from extsync.sources.dns.servers import Nameservers
+
+PAYLOAD: Final = 1232
+"""Bytes that an answer over UDP may have: what passes every network in one piece (DNS flag day 2020)."""
+
+FIRST_ROUND: Final = 1 / 3
+"""The share of the time in which all servers are asked once; over UDP, those that said nothing are asked again."""
+
+SILENCE: Final = 30.0
+"""Seconds for which a server that said nothing is asked after all others."""
+
+_CURES: Final = {
+    dns.rcode.SERVFAIL: ": it could not find out; its own log says why",
+    dns.rcode.REFUSED: ": it serves other names or other clients; allow this one, or name another server",
+}
+_CERTIFICATE: Final = "it must be for the IP address that is asked, of an authority that the system trusts, and current"
+_OVER: Final[dict[Transport, str]] = {"UDP": "UDP, and TCP for long answers", "TCP": "TCP", "TLS": "TLS"}
+
+
+class Resolver:
+    """Asks ``nameservers`` over one transport."""
+
+    def __init__(self, nameservers: Nameservers, *, transport: Transport, clock: Clock, exchange: Exchange) -> None:
+        self._nameservers = nameservers
+        self._transport: Transport = transport
+        self._clock = clock
+        self._exchange = exchange
+        self._no_answer = f"gave no valid answer in time: is it running, and can it be reached over {_OVER[transport]}?"
+        self._silent_at: dict[Server, float] = {}
+
+    async def ask(self, name: Name, rdtype: RdataType, *, deadline: float) -> Message:
+        """The first response that says what there is: a whole one, of code NOERROR or NXDOMAIN.
+
+        Raises ReadFailed at ``deadline`` (monotonic seconds), or when no server has such a response.
+        """
+        servers = self._nameservers()
+        faults: dict[Server, str] = {}
+        for share in (FIRST_ROUND, 1.0) if self._transport == "UDP" else (1.0,):
+            silent = [server for server in servers if faults.get(server, self._no_answer) == self._no_answer]
+            to_ask = self._in_order(silent)
+            for index, server in enumerate(to_ask):
+                seconds = share * (deadline - self._clock.monotonic()) / (len(to_ask) - index)
+                message, faults[server] = await self._try(server, name, rdtype, seconds)
+                if message is not None:
+                    return message
+        raise ReadFailed("; ".join(f"{server} {faults[server]}" for server in servers))
+
+    def _in_order(self, servers: Sequence[Server]) -> list[Server]:
+        """The servers with those that lately said nothing behind the others."""
+        before = self._clock.monotonic() - SILENCE
+        self._silent_at = {server: at for server, at in self._silent_at.items() if at > before}
+        return sorted(servers, key=self._silent_at.__contains__)
+
+    async def _try(self, server: Server, name: Name, rdtype: RdataType, seconds: float) -> tuple[Message | None, str]:
+        """What one server says within ``seconds``: a response, or what is wrong."""
+        if seconds <= 0:
+            return None, self._no_answer
+        try:
+            async with self._clock.timeout(seconds):
+                message = await self._exchanged(server, name, rdtype)
+        except TimeoutError:
+            self._silent_at[server] = self._clock.monotonic()
+            return None, self._no_answer
+        except (OSError, EOFError, DNSException) as error:
+            return None, _why(error)
+        self._silent_at.pop(server, None)
+        fault = _fault(message)
+        return (None, fault) if fault else (message, "")
+
+    async def _exchanged(self, server: Server, name: Name, rdtype: RdataType) -> Message:
+        query = dns.message.make_query(name, rdtype, use_edns=0, payload=PAYLOAD)
+        message = await self._exchange(query, server, self._transport)
+        if message.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP) and message.edns < 0:
+            # RFC 6891, section 7: a server that does not know EDNS is asked without.
+            plain = dns.message.make_query(name, rdtype)
+            message = await self._exchange(plain, server, self._transport)
+        return message
+
+
+def _fault(message: Message) -> str:
+    """Why a response says nothing about its name, or ""."""
+    if message.flags & dns.flags.TC:
+        return "sends an answer that is cut off even over TCP"
+    code = message.rcode()
+    if code == dns.rcode.NXDOMAIN:
+        return ""
+    if code != dns.rcode.NOERROR:
+        return f"answers {dns.rcode.to_text(code)}{_CURES.get(code, '')}"
+    if not message.answer and _is_referral(message):
+        return "refers to other servers: it does not resolve names for others; name one that does"
+    return ""
+
+
+def _is_referral(message: Message) -> bool:
+    """Whether an empty answer says "ask others" and not "there is none" (RFC 2308, section 2.2)."""
+    if message.flags & dns.flags.AA:
+        return False
+    kinds = [rrset.rdtype for rrset in message.authority]
+    return not message.flags & dns.flags.RA or (NS in kinds and SOA not in kinds)
+
+
+def _why(error: OSError | EOFError | DNSException) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            told = error.verify_message.rstrip(".")
+            return f"has a certificate that does not verify ({told}): {_CERTIFICATE}"
+        case ssl.SSLError():
+            return f"fails in TLS ({error}): does it speak DNS over TLS at this port?"
+        case ConnectionRefusedError():
+            return "refuses the connection: is it running there?"
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return "was not asked: extsync has too many files open (raise RLIMIT_NOFILE)"
+        case OSError():
+            return f"cannot be reached: {error.strerror or error}"
+        case EOFError():
+            return "closes the connection without an answer"
+    return f"sends what is no answer: {error}"
