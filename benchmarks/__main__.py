@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from benchmarks import engine, plan, probes, sources, startup
+from benchmarks import consul, dns, engine, plan, probes, sources, startup
 from benchmarks.figures import Row, all_good, print_table
 from extsync.sources.file.payload import parse
 
@@ -67,6 +67,8 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "startup": startup.rows,
     "plan": plan_rows,
     "sources": source_rows,
+    "dns": dns.rows,
+    "consul": consul.rows,
     "probes": probes.rows,
     "engine": engine.rows,
     "memory": engine.memory,
