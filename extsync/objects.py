@@ -240,6 +240,7 @@ class PodIP(_Struct, frozen=True, kw_only=True):
 
 class PodStatus(_Struct, frozen=True, kw_only=True):
     phase: str | None = None
+    host_ip: str | None = msgspec.field(default=None, name="hostIP")
     conditions: tuple[PodCondition, ...] | None = None
     pod_ip: str | None = msgspec.field(default=None, name="podIP")
     pod_ips: tuple[PodIP, ...] | None = msgspec.field(default=None, name="podIPs")
@@ -266,6 +267,8 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 SKIP_MIRROR_LABEL = "endpointslice.kubernetes.io/skip-mirror"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+"""The label of Nodes that says where they are."""
 TRIGGER_TIME_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
 OVER_CAPACITY_ANNOTATION = "endpoints.kubernetes.io/over-capacity"
 ENDPOINTS_CONTROLLER = "endpoint-controller"

@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from extsync.config.settings import Settings, load_settings
+from extsync.engine.watching import Watching
 from extsync.engine.world import World
 from extsync.kube.access import load_access
 from extsync.kube.api import KubeStore
@@ -25,7 +28,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def world_of(store: Store) -> World:
-    """The machine's own seams around ``store``."""
+    """The machine's own seams around ``store``, with no cluster for sources to look into."""
     return World(store=store, clock=SystemClock(), random=SystemRandom(), dialer=SystemDialer(), io=SystemProbeIO())
 
 
@@ -36,6 +39,8 @@ async def cluster(args: argparse.Namespace) -> AsyncIterator[World]:
     access = await load_access(clock=clock, kubeconfig_path=args.kubeconfig, context=args.context)
     store = KubeStore(access, clock=clock, dialer=dialer)
     try:
-        yield world_of(store)
+        world = world_of(store)
+        watching = Watching(store, clock=world.clock, random=world.random)
+        yield msgspec.structs.replace(world, watcher=watching)
     finally:
         await store.close()

@@ -12,14 +12,17 @@ from extsync.engine.prepare import Prepared
 from extsync.kube.store import Store
 from extsync.seams import Clock, Dialer, ProbeIO, Random
 from extsync.sources import registry
-from extsync.sources.base import Source, SourceContext
+from extsync.sources.base import Source, SourceContext, Watcher
 
 CreateSource: TypeAlias = Callable[[str, Any, SourceContext], Source]
 """``sources.registry.create``, or what a simulation puts in its place."""
 
 
 class World(msgspec.Struct, frozen=True):
-    """Everything that an engine does not make itself."""
+    """Everything that an engine does not make itself.
+
+    ``watcher`` is None where sources have no cluster to look into.
+    """
 
     store: Store
     clock: Clock
@@ -27,6 +30,7 @@ class World(msgspec.Struct, frozen=True):
     dialer: Dialer
     io: ProbeIO
     create_source: CreateSource = registry.create
+    watcher: Watcher | None = None
 
 
 def context_of(block: SourceBlock, prepared: Prepared, world: World) -> SourceContext:
@@ -38,6 +42,7 @@ def context_of(block: SourceBlock, prepared: Prepared, world: World) -> SourceCo
         clock=world.clock,
         random=world.random,
         dialer=world.dialer,
+        watcher=world.watcher,
     )
 
 

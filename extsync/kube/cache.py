@@ -46,7 +46,8 @@ class Cache(Generic[K]):
 
     ``keep`` reduces an object to what is needed of it (uid, resourceVersion and what is indexed stay), or drops it by
     returning None. ``index`` names the groups in which ``by_index`` finds an object. ``on_change(old, new)`` is called
-    after each change, with None for what is not there; its errors are logged and change nothing here.
+    after each change, with None for what is not there; its errors are logged and change nothing here. ``on_state()`` is
+    called after each change of ``is_synced`` and ``error``, and must not raise.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Cache(Generic[K]):
         keep: Callable[[K], K | None] = lambda obj: obj,
         index: Callable[[K], Iterable[Hashable]] = lambda obj: (),
         on_change: Callable[[K | None, K | None], object] = lambda old, new: None,
+        on_state: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._kind = kind
@@ -70,6 +72,7 @@ class Cache(Generic[K]):
         self._label_selector = label_selector
         self._keep = keep
         self._on_change = on_change
+        self._on_state = on_state
         self._objects = Indexed(index)
         self._own = OwnWrites(clock=clock)
         self._version: str | None = None
@@ -144,12 +147,13 @@ class Cache(Generic[K]):
                 logger.info("%s: reading all of them again: %s", self._kind.PLURAL, error)
                 await self._clock.sleep(self._pause())
             except StoreError as error:
-                self._error = error
+                level = logging.DEBUG if str(error) == str(self._error) else logging.WARNING  # the same is said once
+                self._set_error(error)
                 age = self.age()
                 if age is None or age >= DOUBT_AFTER:
                     self._version = None
                 pause = max(self._pause(), _retry_after(error))
-                logger.warning("%s; trying again in %.1f s", error, pause)
+                logger.log(level, "%s; trying again in %.1f s", error, pause)
                 await self._clock.sleep(pause)
 
     async def _watch_continuously(self) -> None:
@@ -219,11 +223,19 @@ class Cache(Generic[K]):
             if key not in listed and not self._own.holds(key):
                 self._take_out(key)
         self._version = version
-        self._synced.set()
+        if not self._synced.is_set():
+            self._synced.set()
+            self._on_state()
 
     def _heard(self) -> None:
         self._heard_at = self._clock.monotonic()
-        self._error = None
+        self._set_error(None)
+
+    def _set_error(self, error: StoreError | None) -> None:
+        """The cache is in step where ``error`` is None."""
+        before, self._error = self._error, error
+        if before is not error:
+            self._on_state()
 
     def _passed(self, version: str | None) -> bool:
         """Whether the watch has told all that happened up to ``version``."""

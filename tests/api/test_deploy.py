@@ -49,6 +49,8 @@ def test_the_account_of_the_deployment_is_the_one_that_has_the_role(control_plan
         ("services/finalizers", ("update",)),
         ("endpoints", READ + WRITE),
         ("endpointslices.discovery.k8s.io", READ + WRITE),
+        ("pods", READ),
+        ("nodes", READ),
     ],
 )
 def test_the_role_allows_what_extsync_does(
@@ -57,9 +59,22 @@ def test_the_role_allows_what_extsync_does(
     assert [verb for verb in verbs if not _may(control_plane, verb, resource)] == []
 
 
-@pytest.mark.parametrize("resource", ["secrets", "configmaps", "pods", "nodes", "namespaces", "services/status"])
-def test_the_role_allows_nothing_else(control_plane: ControlPlane, extsync_kubeconfig: Path, resource: str) -> None:
-    assert [verb for verb in READ + WRITE if _may(control_plane, verb, resource)] == []
+@pytest.mark.parametrize(
+    ("resource", "verbs"),
+    [
+        ("secrets", READ + WRITE),
+        ("configmaps", READ + WRITE),
+        ("namespaces", READ + WRITE),
+        ("services/status", READ + WRITE),
+        ("pods", WRITE),
+        ("pods/log", READ),
+        ("nodes", WRITE),
+    ],
+)
+def test_the_role_allows_nothing_else(
+    control_plane: ControlPlane, extsync_kubeconfig: Path, resource: str, verbs: tuple[str, ...]
+) -> None:
+    assert [verb for verb in verbs if _may(control_plane, verb, resource)] == []
 
 
 def _may(control_plane: ControlPlane, verb: str, resource: str) -> bool:

@@ -15,6 +15,7 @@ from tests.contract import sequences
 from tests.contract.cluster import MemoryCluster, RealCluster
 from tests.contract.controllers import Collecting, Mirroring
 from tests.contract.objects import Creating, Deleting, Reading, Updating
+from tests.contract.selecting import Selecting
 from tests.contract.services import Applying, Services
 from tests.contract.validating import Validating
 from tests.contract.watching import Watching
@@ -50,6 +51,9 @@ class TestApplying(Applying): ...
 
 
 class TestWatching(Watching): ...
+
+
+class TestSelecting(Selecting): ...
 
 
 class TestCollecting(Collecting): ...

@@ -9,6 +9,7 @@ from tests.contract import sequences
 from tests.contract.cluster import MemoryCluster
 from tests.contract.controllers import Collecting, Mirroring
 from tests.contract.objects import Creating, Deleting, Reading, Updating
+from tests.contract.selecting import Selecting
 from tests.contract.services import Applying, Services
 from tests.contract.validating import Validating
 from tests.contract.watching import Watching
@@ -49,6 +50,9 @@ class TestApplying(InMemory, Applying): ...
 
 
 class TestWatching(InMemory, Watching): ...
+
+
+class TestSelecting(InMemory, Selecting): ...
 
 
 class TestCollecting(InMemory, Collecting): ...

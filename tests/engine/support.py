@@ -16,6 +16,7 @@ from extsync.engine.once import Once
 from extsync.engine.passes import OnceOptions, ServiceResult
 from extsync.engine.prepare import HURRY, Prepared, prepare
 from extsync.engine.run import Engine, Options
+from extsync.engine.watching import Watching
 from extsync.engine.world import World
 from extsync.kube.memory import Fault, MemoryStore
 from extsync.kube.memory.store import Faults
@@ -175,7 +176,15 @@ class Rig:
             controller_delay=controller_delay,
             faults=self._fault,
         )
-        self.world = World(self.store, self.clock, self.random, SystemDialer(), self.io, self._create_source)
+        self.world = World(
+            self.store,
+            self.clock,
+            self.random,
+            SystemDialer(),
+            self.io,
+            self._create_source,
+            Watching(self.store, clock=self.clock, random=self.random),
+        )
         self.engine: Engine
         self._run: asyncio.Task[None] | None = None
 

@@ -298,6 +298,40 @@ async def test_the_age_is_the_time_since_the_server_was_heard_from() -> None:
 
 
 @virtual_time
+async def test_who_listens_to_the_state_is_told_of_the_first_full_answer_and_of_errors_and_their_ends() -> None:
+    told: list[tuple[float, bool, str]] = []
+
+    def tell() -> None:
+        told.append((asyncio.get_running_loop().time(), cache.is_synced, str(cache.error or "")))
+
+    store = ScriptedStore([Unavailable("cut")], [2.0, *initially(1), 2.0, SILENT], [5.0, bookmark(2), 600.0])
+    cache = a_cache(store, on_state=tell)
+    async with running(cache, seconds=20):
+        assert [(synced, error) for _, synced, error in told] == [
+            (False, "cut"),
+            (False, ""),
+            (True, ""),
+            (True, str(SILENT)),
+            (True, ""),
+        ]
+        assert cache.error is None
+
+
+@virtual_time
+async def test_an_error_that_stays_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    denied = [Forbidden("no right to watch services")]
+    store = ScriptedStore(denied, denied, [Unavailable("cut")], denied, [*initially(1), 600.0])
+    with caplog.at_level(logging.WARNING):
+        async with running(a_cache(store), seconds=60) as cache:
+            assert cache.is_synced
+    assert [record.message.split(";")[0] for record in caplog.records] == [
+        "no right to watch services",
+        "cut",
+        "no right to watch services",
+    ]
+
+
+@virtual_time
 async def test_an_error_of_the_listener_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def fail(old: Service | None, new: Service | None) -> None:
         raise ZeroDivisionError
