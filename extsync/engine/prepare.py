@@ -17,6 +17,7 @@ from extsync.health.base import Check, CheckContext
 from extsync.health.registry import CheckRegistry
 from extsync.health.target import Timing
 from extsync.model import ServiceKey
+from extsync.plan.panic import PanicPolicy
 from extsync.plan.policy import PackPolicy
 from extsync.plan.ports import PortSpec
 from extsync.plan.service import ServiceWish
@@ -46,6 +47,7 @@ class Prepared(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
     tier_policy: TierPolicy
     pack_policy: PackPolicy
+    panic_policy: PanicPolicy
     wish: ServiceWish | None
 
     @property
@@ -66,6 +68,7 @@ def prepare(manifest: ExternalService, base_dir: Path, *, owner: str, hurry: Hur
         rules=tuple(_rule(block, base_dir, hurry) for block in spec.checks),
         tier_policy=TierPolicy(min_ready=spec.policy.min_ready, failback_delay=float(spec.policy.failback_delay)),
         pack_policy=_pack_policy(manifest, owner),
+        panic_policy=PanicPolicy(spec.policy.panic_threshold, spec.policy.panic_mode),
         wish=None if spec.service is None else _wish(manifest, ports, owner),
     )
 

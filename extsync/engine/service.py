@@ -15,17 +15,23 @@ import msgspec
 from extsync.engine.memos import MergeMemo, PublishedMemo, unusable
 from extsync.engine.prepare import Prepared
 from extsync.model import Backend, Endpoint, Observation, Outcome, ServiceKey, State, Verdict
+from extsync.plan.damp import Damping, damp
 from extsync.plan.judge import Judged, judge
-from extsync.plan.merge import Candidate, Merged, SourceSet
+from extsync.plan.merge import Candidate, Merged, SourceSet, Tier
 from extsync.plan.metadata import trigger_time
+from extsync.plan.panic import panic
 from extsync.plan.plan import Current, Plan, PlanMemo, plan
 from extsync.plan.ports import PortSpec, ports_of
 from extsync.plan.published import Published
 from extsync.plan.tier import Tiers, TierState, tier
 from extsync.sources.holds import LastGood, Standing
+from extsync.sources.relabel import Relabelling
 
 CARRIED = "(published)"
 """The name of the pseudo-source that stands for what is published, until every real source has reported."""
+
+FIRST_ANSWER = 10.0
+"""Seconds from the first look for which standby tiers wait for the first answer of the sources before them."""
 
 MOST_SET_ASIDE = 20
 """Entries of one source that are told one by one."""
@@ -36,7 +42,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     ``judged`` are all endpoints, aligned with ``candidates`` and ``verdicts``; ``endpoints`` are those that are
     published, as they are published. ``look_again`` is the monotonic time at which to look again without a cause, None:
-    never.
+    never. ``remarks`` say what was decided that a person should know of.
     """
 
     plan: Plan
@@ -46,6 +52,7 @@ class Decision(msgspec.Struct, frozen=True):
     tiers: Tiers
     endpoints: tuple[Endpoint, ...]
     look_again: float | None = None
+    remarks: tuple[str, ...] = ()
 
 
 Adjust: TypeAlias = Callable[[tuple[Endpoint, ...], Published], tuple[Endpoint, ...]]
@@ -58,6 +65,8 @@ class ServiceState:
     def __init__(self, prepared: Prepared) -> None:
         self.prepared = prepared
         self.sources: dict[str, LastGood] = {}
+        self._relabellings: dict[str, Relabelling] = {}
+        self._told: dict[str, tuple[Observation, float]] = {}
         self.merged = Merged()
         self.unusable: frozenset[str] = frozenset()
         self.settled = False
@@ -65,10 +74,12 @@ class ServiceState:
         self._merging_carried = MergeMemo()
         self._reading = PublishedMemo()
         self._judged = Judged()
+        self._damping = Damping()
         self._memo = PlanMemo()
         self._tier_state: TierState | None = None
         self._endpoints: tuple[Endpoint, ...] = ()
         self._triggered: str | None = None
+        self._began = float("inf")
         self.take(prepared)
 
     @property
@@ -78,27 +89,30 @@ class ServiceState:
     def take(self, prepared: Prepared) -> None:
         """Takes up another manifest of the same service. A source that stays keeps its last good set."""
         sources: dict[str, LastGood] = {}
+        relabellings: dict[str, Relabelling] = {}
         for source in prepared.manifest.spec.sources:
-            sources[source.name] = self.sources.get(source.name) or LastGood(source.hold)
-            sources[source.name].hold = source.hold
+            name = source.name
+            sources[name] = self.sources.get(name) or LastGood(source.hold)
+            sources[name].hold = source.hold
+            known = self._relabellings.get(name)
+            same = known is not None and known.rules == source.relabel
+            relabellings[name] = known if known is not None and same else Relabelling(source.relabel)
+            if not same and name in self._told:  # other rules make something else of what was said last
+                observation, at = self._told[name]
+                sources[name].observe(relabellings[name].apply(observation), at)
         self.prepared = prepared
         self.sources = sources
+        self._relabellings = relabellings
+        self._told = {name: told for name, told in self._told.items() if name in sources}
         self._tier_state = None  # priorities may mean something else from now on
 
-    def observe(self, source: str, observation: Observation, now: float) -> None:
-        """Takes in a report of one of the sources."""
-        if last_good := self.sources.get(source):
-            last_good.observe(observation, now)
-
-    def doubt(self, source: str, why: str, now: float) -> None:
-        """Takes back that the last report of a source is believed: what it had stays, and what is published."""
-        self.sources[source] = LastGood(self.sources[source].hold)
-        self.observe(source, Observation(Outcome.SUSPECT, detail=why), now)
-
-    def believe_empty(self) -> None:
-        """Lets answers that name no backends take effect now, whatever their hold."""
-        for last_good in self.sources.values():
-            last_good.advance(float("inf"))
+    def observe(self, source: str, observation: Observation, now: float) -> bool:
+        """Takes in a report of one of the sources; returns whether a look may find anything new for it."""
+        last_good = self.sources.get(source)
+        if last_good is None:
+            return False
+        self._told[source] = observation, now
+        return last_good.observe(self._relabellings[source].apply(observation), now)
 
     @property
     def all_reported(self) -> bool:
@@ -111,6 +125,7 @@ class ServiceState:
 
     def candidates(self, current: Current, now: float) -> tuple[Candidate, ...]:
         """Merges what the sources have; the same object as the last time as long as nothing changed."""
+        self._began = min(self._began, now)
         for last_good in self.sources.values():
             last_good.advance(now)
         ports = self.ports(current)
@@ -149,18 +164,27 @@ class ServiceState:
         """
         published = self.published(current)
         candidates = self.merged.candidates
-        judged = judge(candidates, verdicts, published, self._judged)
-        tiers = tier(
-            candidates,
-            judged,
-            self._tier_state or self._tiers_found(self.merged, current),
-            priorities=self.merged.priorities,
-            policy=self.prepared.tier_policy,
+        policy = self.prepared.manifest.spec.policy
+        damped = damp(
+            judge(candidates, verdicts, published, self._judged),
+            self._damping,
+            longest=float(policy.damping.max),
             now=now,
         )
+        awaited = self._awaited(now)
+        tiers = tier(
+            candidates,
+            damped.endpoints,
+            self._tier_state or self._tiers_found(self.merged, current),
+            tiers=self.merged.tiers,
+            policy=self.prepared.tier_policy,
+            now=now,
+            awaited=awaited,
+        )
         self._tier_state = tiers.state
-        endpoints = tiers.endpoints if adjust is None else adjust(tiers.endpoints, published)
-        if endpoints is not self._endpoints:
+        panicked = panic(tiers.endpoints, published, self.prepared.panic_policy)
+        endpoints = panicked.endpoints if adjust is None else adjust(panicked.endpoints, published)
+        if endpoints != self._endpoints:  # mostly the same objects, so this is quick
             self._endpoints, self._triggered = endpoints, trigger_time(wall)
         planned = plan(
             self.key,
@@ -171,9 +195,13 @@ class ServiceState:
             triggered=self._triggered,
             memo=self._memo,
         )
-        times = [*(last_good.due() for last_good in self.sources.values()), tiers.look_again]
+        times = [*(last_good.due() for last_good in self.sources.values()), tiers.look_again, damped.look_again]
+        times.append(self._began + FIRST_ANSWER if awaited else None)
         look_again = min((time for time in times if time is not None), default=None)
-        return Decision(planned, candidates, verdicts, judged, tiers, endpoints, look_again)
+        remarks = [panicked.reason] if panicked.reason else []
+        if damped.held:
+            remarks.append(f"{damped.held} endpoints are held back: they went up and down again and again")
+        return Decision(planned, candidates, verdicts, damped.endpoints, tiers, endpoints, look_again, tuple(remarks))
 
     def _tiers_found(self, merged: Merged, current: Current) -> TierState:
         """The tiers that go on being needed because they are published, besides those that were needed before.
@@ -183,15 +211,24 @@ class ServiceState:
         """
         published = self.published(current)
         known = self._tier_state.published if self._tier_state is not None else ()
-        shown = {c.priority for c in merged.candidates if published.get(c.identity) is not None}
-        return TierState.found(shown | {priority for priority, _ in known})
+        shown = {c.tier for c in merged.candidates if published.get(c.identity) is not None}
+        return TierState.found(shown | {one for one, _ in known})
+
+    def _awaited(self, now: float) -> frozenset[Tier]:
+        """The tiers of the sources that have said nothing yet, and are young enough to be waited for."""
+        if now >= self._began + FIRST_ANSWER:
+            return frozenset()
+        sources = self.prepared.manifest.spec.sources
+        return frozenset(Tier(one.priority) for one in sources if self.sources[one.name].is_silent)
 
     def remarks(self, decision: Decision) -> Iterator[str]:
         """What a person should know of the service as it stands: refusals, warnings, sources in trouble."""
+        yield from decision.remarks
         yield from map(str, (*decision.plan.refusals, *decision.plan.warnings, *decision.plan.notes))
         for name, standing in self.standings().items():
             if standing.stale:
-                yield f"source {name!r}: {standing.detail}; its last good set stays"
+                doubt = "suspect: " if standing.outcome is Outcome.SUSPECT else ""
+                yield f"source {name!r}: {doubt}{standing.detail}; its last good set stays"
             if name in self.unusable:
                 yield f"source {name!r}: none of its backends can be used; what is published stays"
             merged = [rejected for source, rejected in self.merged.rejected if source == name]

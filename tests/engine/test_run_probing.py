@@ -30,6 +30,7 @@ from tests.engine.support import (
 )
 
 SHOWN_WITHIN = PERIOD * THRESHOLD + TIMEOUT + 1.0
+UNDAMPED = {"damping": {"max": "0s"}}
 PHASES = (0.0, 2.3, 4.9, 7.7, 9.6)
 
 
@@ -38,7 +39,7 @@ PHASES = (0.0, 2.3, 4.9, 7.7, 9.6)
 async def test_a_failure_and_a_recovery_show_in_time_whatever_the_phase(down: Behaviour) -> None:
     rig = Rig()
     rig.up(A, B)
-    async with rig.running(manifest("orders", rack(A, B))):
+    async with rig.running(manifest("orders", rack(A, B), policy=UNDAMPED)):
         await rig.until(rig.agree("orders", ready(A, B)), within=PERIOD + 1)
         for phase in PHASES:
             await rig.clock.sleep(2 * PERIOD + phase)
@@ -168,7 +169,9 @@ async def test_a_flapping_backend_writes_no_more_than_its_budget() -> None:
     rig = Rig()
     rig.up(A)
     check = {**CHECK, "periodSeconds": 1, "failureThreshold": 1}
-    service = manifest("orders", rack(A), checks=[check], publish=["EndpointSlice"], policy={"writesPerMinute": 6})
+    service = manifest(
+        "orders", rack(A), checks=[check], publish=["EndpointSlice"], policy={**UNDAMPED, "writesPerMinute": 6}
+    )
     async with rig.running(service):
         await rig.until(lambda: rig.slices("orders") == ready(A), within=11)
         await rig.clock.sleep(60)
@@ -180,6 +183,50 @@ async def test_a_flapping_backend_writes_no_more_than_its_budget() -> None:
                 await rig.clock.sleep(1.5)
         assert 12 <= len(writes) <= 6 * 4
         await rig.until(lambda: rig.slices("orders") == ready(A), within=61)
+
+
+@virtual_time
+async def test_a_flapping_backend_has_to_stay_up_longer_each_time_and_goes_down_at_once() -> None:
+    rig = Rig()
+    rig.up(A, B)
+    check = {**CHECK, "periodSeconds": 1, "failureThreshold": 1}
+    async with rig.running(manifest("orders", rack(A, B), checks=[check])):
+        await rig.until(rig.agree("orders", ready(A, B)), within=2)
+        for held in (0.0, 10.0, 20.0, 40.0):
+            rig.down(A)
+            await rig.until(rig.agree("orders", {A: False, B: True}), within=4)
+            rig.up(A)
+            with rig.recorded() as writes:
+                await rig.clock.sleep(held)
+            assert writes == []
+            await rig.until(rig.agree("orders", ready(A, B)), within=4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown"),
+    [
+        ("HoldLast", {A: False, B: True, C: True}),
+        ("ServeAll", ready(A, B, C)),
+        ("FailClosed", not_ready(A, B, C)),
+    ],
+)
+@virtual_time
+async def test_where_too_few_endpoints_are_healthy_the_panic_mode_rules(
+    mode: str, shown: dict[str, bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig()
+    rig.up(A, B, C)
+    policy = {"panicThreshold": 50, "panicMode": mode}
+    async with rig.running(manifest("orders", rack(A, B, C), policy=policy)):
+        await rig.until(rig.agree("orders", ready(A, B, C)), within=PERIOD + 1)
+        rig.down(A)
+        await rig.until(rig.agree("orders", {A: False, B: True, C: True}), within=SHOWN_WITHIN)
+        rig.down(B)
+        await rig.clock.sleep(SHOWN_WITHIN)
+        assert rig.agree("orders", shown)()
+        assert f"panic: 1 of 3 endpoints are healthy, less than 50 %, so panicMode {mode} rules" in caplog.text
+        rig.up(A, B)
+        await rig.until(rig.agree("orders", ready(A, B, C)), within=2 * PERIOD)
 
 
 @virtual_time

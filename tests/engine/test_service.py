@@ -19,6 +19,7 @@ from extsync.model import (
     State,
     Verdict,
     Why,
+    several,
 )
 from extsync.objects import (
     EndpointAddress,
@@ -201,22 +202,54 @@ def test_another_hold_counts_at_once_and_loses_nothing() -> None:
     assert decision.look_again == 100.0
 
 
-def test_an_empty_answer_can_be_believed_before_its_hold_is_over() -> None:
+def test_the_part_of_a_source_that_has_yet_to_report_keeps_all_that_is_published() -> None:
     service = Looks(feed(), checks=[])
-    service.state.observe("feed", Observation(Outcome.EMPTY), 0.0)
-    service.state.believe_empty()
-    assert service.state.all_reported
-    assert states(service.look(A_AND_B)) == {}
-
-
-def test_no_failure_is_believed_to_be_empty() -> None:
-    service = Looks(feed(), checks=[])
-    service.state.observe("feed", Observation(Outcome.ERROR, detail="scripted"), 0.0)
-    service.state.believe_empty()
+    service.state.observe("feed", several([("a", found(A)), ("b", Observation(Outcome.ERROR, detail="x"))]), 0.0)
     assert states(service.look(A_AND_B)) == {A: True, B: True}
+    service.state.observe("feed", several([("a", found(A)), ("b", found(C))]), 1.0)
+    assert states(service.look(A_AND_B, now=1.0)) == {A: True, C: True}
+
+
+def test_a_report_that_says_the_same_once_more_calls_for_no_look() -> None:
+    service = Looks(feed(), checks=[])
+    assert service.state.observe("feed", found(A), 0.0)
+    assert not service.state.observe("feed", found(A), 10.0)
+    assert service.state.standings()["feed"].age(11.0) == 1.0
+    assert service.state.observe("feed", Observation(Outcome.ERROR, detail="x"), 20.0)
+    assert not service.state.observe("feed", Observation(Outcome.ERROR, detail="x"), 30.0)
+    assert service.state.observe("feed", found(A), 40.0)
 
 
 # ---- tiers -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_steps_of_one_source_are_tiers_of_their_own() -> None:
+    service = Looks(feed(), rack(C, name="last", priority=1))
+    service.state.observe("feed", Observation(Outcome.FOUND, (Backend(A), Backend(B, step=1))), 0.0)
+    service.state.observe("last", found(C), 0.0)
+    service.verdicts = dict.fromkeys((A, B, C), HEALTHY)
+    assert states(service.look()) == {A: True}
+    service.verdicts[A] = UNHEALTHY
+    assert states(service.look(now=1.0)) == {A: False, B: True}
+    service.verdicts[B] = UNHEALTHY
+    assert states(service.look(now=2.0)) == {A: False, B: False, C: True}
+
+
+def test_a_standby_waits_for_the_first_answer_of_the_tier_before_it_but_not_for_ever() -> None:
+    service = Looks(feed(), rack(B, name="standby", priority=1), checks=[])
+    service.state.observe("standby", found(B), 0.0)
+    decision = service.look(now=5.0)
+    assert (states(decision), decision.look_again) == ({}, 15.0)
+    assert states(service.look(now=15.0)) == {B: True}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.SUSPECT])
+def test_a_standby_stands_in_for_a_tier_whose_source_fails_from_the_start(outcome: Outcome) -> None:
+    service = Looks(feed(), rack(B, name="standby", priority=1), checks=[])
+    service.state.observe("standby", found(B), 0.0)
+    service.state.observe("feed", Observation(outcome, detail="scripted"), 0.0)
+    assert states(service.look()) == {B: True}
+
 
 STANDBY = rack(B, name="standby", priority=1)
 
@@ -288,6 +321,9 @@ def test_remarks_say_what_is_set_aside_and_which_source_is_stale() -> None:
     assert remarks[0] == "source 'feed': scripted outage; its last good set stays"
     assert any("127.0.0.1" in remark and "set aside" in remark for remark in remarks)
     assert any(f"{A}:{PORT} is set aside" in remark for remark in remarks)
+    service.state.observe("feed", Observation(Outcome.SUSPECT, detail="scripted doubt"), 2.0)
+    remarks = list(service.state.remarks(service.look(now=2.0)))
+    assert remarks[0] == "source 'feed': suspect: scripted doubt; its last good set stays"
 
 
 def test_what_is_published_may_be_adjusted_before_it_is_packed() -> None:
