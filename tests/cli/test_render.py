@@ -15,7 +15,10 @@ from extsync.cli.main import main
 from tests.cli.command import EXAMPLES, manifest, write
 
 WITHOUT_PORTS = EXAMPLES / "hybrid-selector.yaml"
-RENDERED = [path for path in sorted(EXAMPLES.glob("*.yaml")) if path != WITHOUT_PORTS]
+OF_PODS = EXAMPLES / "hybrid-pods.yaml"
+ASKING = {EXAMPLES / f"{kind}-source.yaml" for kind in ("consul", "dns", "http")}
+"""Examples whose sources ask somebody who is not here."""
+RENDERED = [path for path in sorted(EXAMPLES.glob("*.yaml")) if path not in {WITHOUT_PORTS, OF_PODS, *ASKING}]
 
 
 def render(*arguments: str | Path) -> int:
@@ -75,6 +78,18 @@ def test_ports_that_only_the_cluster_knows_are_asked_for_and_the_others_are_rend
     said = capsys.readouterr()
     assert "default/checkout: its ports are those of the Service in a cluster: give spec.ports" in said.err
     assert [service["metadata"]["name"] for service in objects(said.out)["Service"]] == ["zookeeper"]
+
+
+def test_pods_are_in_a_cluster_only_and_the_others_are_rendered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert render("-f", OF_PODS, EXAMPLES / "headless.yaml") == 1
+    said = capsys.readouterr()
+    assert said.err == (
+        "extsync: error: default/catalog: source 'pods': pods are in a cluster, and this command has none to look into;"
+        " nothing was written\n"
+    )
+    assert {obj["metadata"]["labels"]["kubernetes.io/service-name"] for obj in objects(said.out)["EndpointSlice"]} == {
+        "zookeeper"
+    }
 
 
 def test_json_is_one_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
