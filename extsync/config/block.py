@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic.alias_generators import to_camel, to_snake
+from pydantic.alias_generators import to_camel
 
 from extsync.config.faults import Faults
 
@@ -63,7 +63,7 @@ class Block(BaseModel):
     @classmethod
     def _report_unknown(cls, key: Any, data: dict[str, Any], faults: Faults) -> str:
         """Notes a key that is not known; returns the one that is most likely meant (or "")."""
-        instead = cls.INSTEAD.get(to_snake(str(key)))
+        instead = {_folded(name): advice for name, advice in cls.INSTEAD.items()}.get(_folded(str(key)))
         if instead is None:
             return faults.add_unknown((key,), known=cls.keys(), given=data)
         faults.add_unavailable((key,), instead)
@@ -94,6 +94,10 @@ class SourceBlock(Block):
                 faults.add((key,), f"{canonical} is given twice, once as {key}: leave one out")
             renamed[canonical] = value
         return renamed
+
+
+def _folded(key: str) -> str:
+    return key.lower().replace("_", "")
 
 
 def _several(noun: str, known: tuple[str, ...], found: list[str]) -> str:

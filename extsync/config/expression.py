@@ -8,6 +8,8 @@ from typing import Final, Protocol
 LONGEST: Final = 4096
 """Characters of an expression."""
 
+_LONGEST_TOLD: Final = 100
+
 
 class Match(Protocol):
     """A text that an expression matches as a whole."""
@@ -43,5 +45,5 @@ def compile_expression(text: str) -> Expression:
     except re2.error as error:
         reason = error.args[0] if error.args else error
         told = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"is not a regular expression of RE2: {told}") from None
+        raise ValueError(f"is not a regular expression of RE2: {told[:_LONGEST_TOLD]}") from None
     return expression

@@ -97,9 +97,10 @@ def _consul(entry: dict[str, Any], faults: Faults) -> dict[str, Any]:
     _rename(block, "health_filter", "filter", "consul", faults)
     if "username" in block and "password" in block and "basic_auth" not in block:
         block["basic_auth"] = {key: block.pop(key) for key in ("username", "password")}
-    if not block.get("services") and not any(suggestion(str(key), ("services",)) for key in entry):
+    meant = [key for key in entry if key != "services" and suggestion(str(key), ("server", "services")) == "services"]
+    if not block.get("services") and not meant:
         message = "services are missing: all of them, as in Prometheus, cannot stand behind one Service"
-        faults.add(("consul", "services"), message)
+        faults.add(("consul", "services"), message, reads=("services",))
     return block
 
 

@@ -132,7 +132,7 @@ class _Reader:
         if len(self._stack) >= DEEPEST:
             raise UnreadableText(TextFault(_mark(event.start_mark), f"this is nested more than {DEEPEST} levels deep"))
         if event.tag not in (None, "!", _TAG + kind):
-            self._fault(event, f"the tag {event.tag} is not accepted", "leave it out")
+            self._fault(event, "this tag is not accepted", "leave it out")
         self._stack.append(_Frame(container, event))
 
     def _leave(self) -> None:
@@ -158,7 +158,9 @@ class _Reader:
             raise UnreadableText(TextFault(_mark(event.start_mark), "a key must be text, not an alias"))
         value, size = self._anchors.get(event.anchor or "", (None, 1))
         if event.anchor not in self._anchors:
-            self._fault(event, f"the alias *{event.anchor} names nothing that is complete before it")
+            # The name is not repeated, and nor are those of tags: it may be a password that somebody forgot to quote.
+            message = "this alias names nothing that is complete before it"
+            self._fault(event, message, "text that begins with * needs quotes")
         self._expanded += size
         if self._expanded > LARGEST_EXPANSION:
             message = f"the aliases stand for more than {LARGEST_EXPANSION} values"
@@ -218,7 +220,7 @@ class _Reader:
             self._fault(event, str(surprise), _QUOTE)
             return event.value
         if tag is not None and _TAGGED.get(tag) is not type(value):
-            self._fault(event, f"the tag {tag} is not accepted here", "leave it out")
+            self._fault(event, "this tag is not accepted here", "leave it out; text that begins with ! needs quotes")
         return value
 
     def _fault(self, event: yaml.NodeEvent, message: str, hint: str = "") -> None:

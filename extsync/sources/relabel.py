@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import md5
+from operator import is_
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -25,6 +26,9 @@ from extsync.model import Backend, Observation, Outcome, Rejected, several
 
 REMEMBERED: Final = 4096
 """Values of which one rule remembers what became of them: most backends share theirs."""
+
+LONGEST: Final = 16_384
+"""Characters of a text that a rule looks at or makes: a replacement may repeat a group, and rules go on from it."""
 
 MOST_REJECTED: Final = 1000
 """Backends set aside that are told one by one."""
@@ -60,53 +64,57 @@ class Rule(Protocol):
     def action(self) -> str: ...
 
 
+Made: TypeAlias = Backend | Rejected | None
+"""What became of a backend: itself or another one, one that cannot be so, or nothing where a rule drops it."""
+
+
+class _Last(msgspec.Struct, frozen=True):
+    """A report without parts, and what became of it and of each of its backends."""
+
+    told: Observation
+    made: Observation
+    backends: dict[Backend, Made]
+
+
 class Relabelling:
-    """The rules of one source, and what they made of its last report."""
+    """The rules of one source, and what they made of its last report: most of the next one is the same."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
         self._steps = tuple(_STEPS[rule.action](rule) for rule in self.rules)
-        self._last: dict[str, tuple[Observation, Observation]] = {}
+        self._last: dict[str, _Last] = {}
+        self._whole: tuple[Observation, Observation] | None = None
 
     def apply(self, observation: Observation) -> Observation:
         """The report after the rules; the same object for the same report, and the report itself without rules."""
         if not self.rules:
             return observation
-        known, self._last = self._last, {}
+        if self._whole is None or self._whole[0] is not observation:
+            self._whole = observation, self._applied(observation)
+        return self._whole[1]
+
+    def _applied(self, observation: Observation) -> Observation:
+        parts = observation.parts or (("", observation),)
+        self._last = {name: self._part(part, self._last.get(name)) for name, part in parts}
         if not observation.parts:
-            return self._part("", observation, known)
-        whole = known.get("")
-        parts = [(name, self._part(f"/{name}", part, known)) for name, part in observation.parts]
-        made = whole[1] if whole is not None and whole[0] is observation else several(parts)
-        self._last[""] = observation, made
-        return made
+            return self._last[""].made
+        made = several((name, last.made) for name, last in self._last.items())
+        return msgspec.structs.replace(made, rejected=observation.rejected, refresh=observation.refresh)
 
-    def _part(
-        self, name: str, observation: Observation, known: dict[str, tuple[Observation, Observation]]
-    ) -> Observation:
-        last = known.get(name)
-        made = last[1] if last is not None and last[0] is observation else self._relabelled(observation)
-        self._last[name] = observation, made
-        return made
-
-    def _relabelled(self, observation: Observation) -> Observation:
+    def _part(self, observation: Observation, last: _Last | None) -> _Last:
+        if last is not None and last.told is observation:
+            return last
+        known = {} if last is None else last.backends
         if observation.outcome is not Outcome.FOUND or not observation.backends:
-            return observation
-        kept: list[Backend] = []
-        rejected = list(observation.rejected)
-        for backend in observation.backends:
-            try:
-                made = self._backend(backend)
-            except ValueError as error:
-                if len(rejected) < MOST_REJECTED:
-                    rejected.append(Rejected(_discovered(backend), f"relabel: {error}"))
-                continue
-            if made is not None:
-                kept.append(made)
-        if not kept and len(rejected) == len(observation.rejected):
-            # Metadata that changed may be an accident: like an answer without backends it waits for hold.nodata.
-            return Observation(Outcome.EMPTY, detail=f"relabel keeps none of its {len(observation.backends)} backends")
-        return msgspec.structs.replace(observation, backends=tuple(kept), rejected=tuple(rejected))
+            return _Last(observation, observation, known)
+        backends = {one: known[one] if one in known else self._made(one) for one in observation.backends}
+        return _Last(observation, _report(observation, [backends[one] for one in observation.backends]), backends)
+
+    def _made(self, backend: Backend) -> Made:
+        try:
+            return self._backend(backend)
+        except ValueError as error:
+            return Rejected(_discovered(backend), f"relabel: {error}")
 
     def _backend(self, backend: Backend) -> Backend | None:
         """The backend after the rules, None where one drops it; raises ValueError for a field that cannot be so."""
@@ -119,6 +127,22 @@ class Relabelling:
         if metadata != backend.labels:
             changes["labels"] = metadata
         return msgspec.structs.replace(backend, **changes) if changes else backend
+
+
+def _report(told: Observation, made: list[Made]) -> Observation:
+    """A report of FOUND after the rules, which turned its backends into ``made``."""
+    backends = tuple([one for one in made if isinstance(one, Backend)])
+    if len(backends) == len(made) and all(map(is_, backends, told.backends)):
+        return told
+    unfit = [one for one in made if isinstance(one, Rejected)]
+    rejected = told.rejected + tuple(unfit[:MOST_REJECTED])
+    if len(unfit) > MOST_REJECTED:
+        rejected += (Rejected("relabel", f"{len(unfit) - MOST_REJECTED} further backends cannot be used either"),)
+    if backends or unfit:
+        return msgspec.structs.replace(told, backends=backends, rejected=rejected)
+    # Metadata that changed may be an accident: like an answer without backends it waits for hold.nodata.
+    detail = f"relabel keeps none of its {len(made)} backends"
+    return msgspec.structs.replace(told, outcome=Outcome.EMPTY, backends=(), detail=detail)
 
 
 class Labels:
@@ -190,9 +214,13 @@ Step: TypeAlias = Callable[[Labels], bool]
 def _value(rule: Rule) -> Callable[[Labels], str]:
     """Reads the values of ``sourceLabels``, joined by the separator."""
     names, separator = rule.source_labels, rule.separator
-    if len(names) == 1:
-        return lambda labels: labels.get(names[0])
-    return lambda labels: separator.join([labels.get(name) for name in names])
+    return lambda labels: _bounded(separator.join([labels.get(name) for name in names]))
+
+
+def _bounded(text: str) -> str:
+    if len(text) > LONGEST:
+        raise ValueError(f"a text of {len(text)} characters is too long: at most {LONGEST} are looked at")
+    return text
 
 
 def _matcher(rule: Rule) -> Callable[[str], bool]:
@@ -209,7 +237,7 @@ def _expander(rule: Rule) -> Callable[[str], str | None]:
         found = expression.fullmatch(text)
         if found is None:
             return None
-        return "".join([part if isinstance(part, str) else found.group(part) or "" for part in parts])
+        return _bounded("".join([part if isinstance(part, str) else found.group(part) or "" for part in parts]))
 
     return lru_cache(REMEMBERED)(expand)
 
@@ -256,6 +284,13 @@ def _hashmod(rule: Rule) -> Step:
     return _converted(rule, hashed)
 
 
+def _cased(text: str, convert: Callable[[str], str]) -> str:
+    """Letter by letter, as in Go: no letter becomes two, and none depends on its neighbours."""
+    if text.isascii():
+        return convert(text)
+    return "".join([one if len(one) == 1 else char for char, one in zip(text, map(convert, text), strict=True)])
+
+
 def _labelmap(rule: Rule) -> Step:
     expand = _expander(rule)
 
@@ -291,6 +326,6 @@ _STEPS: Final[dict[str, Callable[[Rule], Step]]] = {
     "labelmap": _labelmap,
     "labeldrop": lambda rule: _filter_labels(rule, keep=False),
     "labelkeep": lambda rule: _filter_labels(rule, keep=True),
-    "lowercase": lambda rule: _converted(rule, str.lower),
-    "uppercase": lambda rule: _converted(rule, str.upper),
+    "lowercase": lambda rule: _converted(rule, lambda text: _cased(text, str.lower)),
+    "uppercase": lambda rule: _converted(rule, lambda text: _cased(text, str.upper)),
 }

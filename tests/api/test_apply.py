@@ -15,7 +15,7 @@ from tests.api.extsync_command import Cluster, extsync, manifest, write
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.waiting import wait_for
 
-ASKING = ("consul-source", "dns-source", "http-source", "hybrid-pods")
+ASKING = ("consul-source", "dns-source", "http-source", "hybrid-pods", "relabel")
 """Examples with sources that ask somebody; they are tried where there is somebody to ask."""
 EXAMPLES = [
     path

@@ -16,7 +16,7 @@ from tests.cli.command import EXAMPLES, manifest, write
 
 WITHOUT_PORTS = EXAMPLES / "hybrid-selector.yaml"
 OF_PODS = EXAMPLES / "hybrid-pods.yaml"
-ASKING = {EXAMPLES / f"{kind}-source.yaml" for kind in ("consul", "dns", "http")}
+ASKING = {EXAMPLES / f"{name}.yaml" for name in ("consul-source", "dns-source", "http-source", "relabel")}
 """Examples whose sources ask somebody who is not here."""
 RENDERED = [path for path in sorted(EXAMPLES.glob("*.yaml")) if path not in {WITHOUT_PORTS, OF_PODS, *ASKING}]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extsync.config.loader import load
 from extsync.config.relabel import Relabel
 from extsync.model import Backend, Observation, Outcome, Rejected, several
 from extsync.sources.relabel import Relabelling
@@ -184,6 +187,133 @@ def test_the_same_report_once_more_is_the_same_object() -> None:
         assert relabelling.apply(observation) is relabelling.apply(observation)
 
 
+@pytest.mark.parametrize(("text", "hashed"), [("baz", "976"), ("foo\nbar", "734")])
+def test_hashes_are_those_of_prometheus(text: str, hashed: str) -> None:
+    given = backend(labels={"c": text})
+    assert one(given, copy("c", "zone", action="hashmod", modulus=1000)).zone == hashed
+
+
+@pytest.mark.parametrize(
+    ("regex", "text", "zone"),
+    [
+        ("a.c", "a\nc", "a\nc"),  # the dot matches a line break
+        ("a$", "a\n", None),  # the end is the end, not the last line break
+        ("\\d", "\u0663", None),  # classes are ASCII
+        ("\\w+", "\u00e9", None),
+        ("(?i)\u00e9", "\u00c9", "\u00c9"),  # case is not
+        ("a{,2}", "a{,2}", "a{,2}"),  # no repetition in RE2
+        ("a|ab", "ab", "ab"),  # the whole, whichever alternative comes first
+        ("(?U)(.+)b?", "ab", "ab"),
+        ("[[:alpha:]]+", "ab", "ab"),
+        ("\\pL", "\u00e9", "\u00e9"),
+        ("", "", None),
+    ],
+)
+def test_regular_expressions_are_those_of_prometheus(regex: str, text: str, zone: str | None) -> None:
+    assert one(backend(labels={"a": text}), copy("a", "zone", regex=regex, replacement="$0")).zone == zone
+
+
+def test_no_expression_takes_for_ever() -> None:
+    given = backend(labels={"a": "a" * 5000})
+    assert one(given, copy("a", "zone", regex="(a+)+(a|aa)*(.*,)*b", replacement="x")).zone is None
+
+
+@pytest.mark.parametrize(
+    ("replacement", "zone"),
+    [
+        ("${1}0", "x0"),
+        ("$$1", "$1"),
+        ("$0", "x-y"),
+        ("${last}$1", "yx"),
+        ("$last.", "y."),
+        ("a$-", "a$-"),
+        ("${1", "${1"),
+        ("", None),
+        ("$2$3", "y"),
+    ],
+)
+def test_a_replacement_refers_to_groups(replacement: str, zone: str | None) -> None:
+    rule = copy("a", "zone", regex="(x)-(?P<last>y)(z)?", replacement=replacement)
+    assert one(backend(labels={"a": "x-y"}, zone="before"), rule).zone == zone
+
+
+def test_where_a_rule_does_not_match_the_field_stays() -> None:
+    given = backend(zone="before")
+    assert one(given, copy("env", "zone", regex="(x)")) is given
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "label"),
+    [
+        ("10.0.0.1", 80, "10.0.0.1:80"),
+        ("2001:db8::1", 80, "[2001:db8::1]:80"),
+        ("2001:db8::1", None, "2001:db8::1"),
+    ],
+)
+def test_the_address_can_be_read_as_prometheus_has_it(address: str, port: int | None, label: str) -> None:
+    assert one(backend(address, port=port), copy("__address__", "zone")).zone == label
+
+
+@pytest.mark.parametrize(
+    ("action", "text", "expected"),
+    [
+        ("lowercase", "\u03a3A\u03a3", "\u03c3a\u03c3"),
+        ("uppercase", "stra\u00dfe", "STRA\u00dfE"),
+        ("lowercase", "", None),
+    ],
+)
+def test_letters_change_their_case_one_by_one(action: str, text: str, expected: str | None) -> None:
+    assert one(backend(labels={"a": text}, zone="x"), copy("a", "zone", action=action)).zone == expected
+
+
+def test_of_two_labels_that_are_mapped_to_one_name_the_last_by_name_counts() -> None:
+    given = backend(labels={"x_a": "1", "y_a": "2"})
+    assert dict(one(given, {"action": "labelmap", "regex": "[xy]_(.*)"}).labels)["a"] == "2"
+
+
+def test_a_text_that_grows_without_end_sets_its_backend_aside() -> None:
+    doubling = copy("__tmp_a", "__tmp_a", replacement="$1$1")
+    reason = refused(backend(labels={"a": "x" * 100}), copy("a", "__tmp_a"), *[doubling] * 60)
+    assert reason == "relabel: a text of 25600 characters is too long: at most 16384 are looked at"
+
+
+def test_where_no_backend_is_fit_the_answer_says_so_and_is_not_empty() -> None:
+    many = [backend(f"10.0.{number // 250}.{number % 250 + 1}") for number in range(1500)]
+    observation = rules({"targetLabel": "port", "replacement": "x"}).apply(found(*many))
+    assert (observation.outcome, observation.backends) == (Outcome.FOUND, ())
+    assert len(observation.rejected) == 1001
+    assert observation.rejected[-1].reason == "500 further backends cannot be used either"
+
+
+def test_an_answer_of_which_nothing_is_kept_carries_over_what_else_it_said() -> None:
+    rejected = (Rejected("db-9", "is no address"),)
+    given = Observation(Outcome.FOUND, (backend(),), rejected, refresh=5.0)
+    made = rules({"sourceLabels": ["env"], "action": "drop"}).apply(given)
+    assert (made.outcome, made.rejected, made.refresh) == (Outcome.EMPTY, rejected, 5.0)
+
+
+def test_a_backend_that_is_reported_again_stays_the_same_object() -> None:
+    relabelling = rules(copy("env", "zone"))
+    first = relabelling.apply(found(backend("10.0.0.1"), backend("10.0.0.2")))
+    second = relabelling.apply(found(backend("10.0.0.2"), backend("10.0.0.3")))
+    assert second.backends[0] is first.backends[1]
+    assert [one.zone for one in second.backends] == ["Prod", "Prod"]
+
+
+def test_after_a_failure_what_was_made_before_is_still_known() -> None:
+    relabelling = rules(copy("env", "zone"))
+    first = relabelling.apply(found(backend()))
+    relabelling.apply(Observation(Outcome.ERROR, detail="x"))
+    assert relabelling.apply(found(backend())).backends[0] is first.backends[0]
+
+
+def test_of_parts_only_those_that_keep_nothing_are_empty() -> None:
+    relabelling = rules({"sourceLabels": ["__address__"], "regex": ".*2", "action": "keep"})
+    made = relabelling.apply(several([("a", found(backend("10.0.0.1"))), ("b", found(backend("10.0.0.2")))]))
+    assert [part.outcome for _, part in made.parts] == [Outcome.EMPTY, Outcome.FOUND]
+    assert made.outcome is Outcome.FOUND
+
+
 TEXT = st.text(max_size=6)
 
 
@@ -209,3 +339,32 @@ def test_whatever_the_labels_are_nothing_is_raised(labels: dict[str, str], block
     made = rules(*blocks).apply(found(backend(labels=labels, port=80)))
     assert len(made.backends) + len(made.rejected) <= 1
     assert made.outcome in (Outcome.FOUND, Outcome.EMPTY)
+
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "manifests" / "relabel.yaml"
+
+
+def test_the_example_makes_fields_of_what_registries_know() -> None:
+    [loaded] = load([EXAMPLE]).manifests
+    consul, inventory = (Relabelling(source.relabel) for source in loaded.manifest.spec.sources)
+    labels = {
+        "__meta_consul_metadata_zone": "dc-1a",
+        "__meta_consul_node": "DB-7.example.com",
+        "__meta_consul_service_metadata_zone": "dc-1b",
+        "__meta_consul_tags": ",blue,retiring,",
+    }
+    [made] = consul.apply(found(backend(labels=labels))).backends
+    assert (made.zone, made.drain, made.hostname) == ("dc-1b", True, "db-7")
+
+    groups = json.loads((EXAMPLE.parent / "targets" / "catalogue.json").read_text())
+    backends = [
+        backend(target.rpartition(":")[0], port=8080, labels=group["labels"])
+        for group in groups
+        for target in group["targets"]
+    ]
+    made_of = inventory.apply(found(*backends)).backends
+    assert [(one.zone, one.group, one.node_name, one.port) for one in made_of] == [
+        ("dc-1-7", "stable", None, 8080),
+        ("dc-1-7", "stable", None, 8080),
+        ("dc-2-3", "canary", "edge-3", 9080),
+    ]
