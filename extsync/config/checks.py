@@ -21,7 +21,17 @@ from extsync.config.client import TLS, mark_header
 from extsync.config.faults import fail, kind_of, shown
 from extsync.config.secret import Secret
 from extsync.config.sources import PluginBlock
-from extsync.config.values import AtLeastOne, DnsLabel, HeaderName, HttpHost, Items, Natural, PortRef, ProbeHost
+from extsync.config.values import (
+    AtLeastOne,
+    DnsLabel,
+    HeaderName,
+    HttpHost,
+    Items,
+    Natural,
+    OneLine,
+    PortRef,
+    ProbeHost,
+)
 
 
 class StatusRange(NamedTuple):
@@ -65,7 +75,18 @@ def _path(text: str) -> str:
     return text if text.startswith("/") else f"/{text}"
 
 
+_LONGEST_DATAGRAM = 1200  # what fits into one packet on any network, with room for tunnels
+
+
+def _datagram(text: str) -> str:
+    if len(text.encode()) > _LONGEST_DATAGRAM:
+        raise ValueError(f"is longer than {_LONGEST_DATAGRAM} bytes, which one packet may not hold")
+    return text
+
+
 NonEmpty: TypeAlias = Annotated[str, Field(min_length=1)]
+Datagram: TypeAlias = Annotated[NonEmpty, AfterValidator(_datagram)]
+User: TypeAlias = Annotated[OneLine, Field(max_length=63)]
 
 
 class HttpHeader(Block):
@@ -115,6 +136,7 @@ class Grpc(Block):
     """Passes where gRPC's health service says SERVING for ``service``."""
 
     port: PortRef
+    host: ProbeHost | None = None
     service: str = ""
     tls_config: TLS | None = None
 
@@ -123,21 +145,41 @@ class TlsHandshake(Block):
     """Passes where a TLS handshake succeeds and the certificate is valid."""
 
     port: PortRef
+    host: ProbeHost | None = None
     tls_config: TLS | None = None
 
 
 class Udp(Block):
-    """Passes where ``expect`` comes back after ``send``."""
+    """Passes where a datagram with ``expect`` in it comes back after ``send``."""
 
     port: PortRef
-    send: NonEmpty
+    host: ProbeHost | None = None
+    send: Datagram
     expect: NonEmpty
 
 
 class Greeting(Block):
-    """Passes where the server greets in its own protocol; it counts no failed login."""
+    """Passes where the server answers in its own protocol; without ``tlsConfig`` that is spoken in the clear."""
 
     port: PortRef
+    host: ProbeHost | None = None
+    tls_config: TLS | None = None
+
+
+class Mysql(Greeting):
+    """Passes where a MySQL or MariaDB server is ready for a login; it counts none as failed where ``user`` exists."""
+
+    user: User = "extsync"
+
+
+class Postgres(Greeting):
+    """Passes where a PostgreSQL server accepts connections; the login ends before a password is asked for."""
+
+    user: User = "extsync"
+
+
+class Redis(Greeting):
+    """Passes where a Redis server answers PING, if only with the demand to log in first."""
 
 
 class Check(Block):
@@ -154,9 +196,9 @@ class Check(Block):
     grpc: Grpc | None = None
     tls: TlsHandshake | None = None
     udp: Udp | None = None
-    mysql: Greeting | None = None
-    postgres: Greeting | None = None
-    redis: Greeting | None = None
+    mysql: Mysql | None = None
+    postgres: Postgres | None = None
+    redis: Redis | None = None
     plugin: PluginBlock | None = None
     initial_delay_seconds: Natural = 0
     period_seconds: AtLeastOne = 10

@@ -8,6 +8,7 @@ from typing import Final
 from extsync.config import checks, client, manifest, policy, relabel, service, sources
 
 _PROBED_PORT: Final = "Number or name of the port that is probed."
+_PROBED_HOST: Final = "An address to probe in place of the backend's own."
 _TLS: Final = "How TLS is spoken; certificates are verified by default."
 
 DESCRIPTIONS: Final[Mapping[type, Mapping[str, str]]] = {
@@ -165,8 +166,8 @@ DESCRIPTIONS: Final[Mapping[type, Mapping[str, str]]] = {
         "grpc": "gRPC's health service says SERVING.",
         "tls": "A TLS handshake succeeds.",
         "udp": "A datagram is answered.",
-        "mysql": "A MySQL server greets.",
-        "postgres": "A PostgreSQL server greets.",
+        "mysql": "A MySQL or MariaDB server is ready for a login.",
+        "postgres": "A PostgreSQL server accepts connections.",
         "redis": "A Redis server answers.",
         "plugin": "A check that another package registers.",
         "initialDelaySeconds": "Before the first probe of a new backend.",
@@ -179,7 +180,7 @@ DESCRIPTIONS: Final[Mapping[type, Mapping[str, str]]] = {
     },
     checks.TcpSocket: {
         "port": _PROBED_PORT,
-        "host": "An address to probe in place of the backend's own.",
+        "host": _PROBED_HOST,
         "send": "Sent once the connection is open.",
         "expect": "Must come back.",
     },
@@ -195,10 +196,26 @@ DESCRIPTIONS: Final[Mapping[type, Mapping[str, str]]] = {
         "tlsConfig": _TLS,
     },
     checks.HttpHeader: {"name": "The name of the header.", "value": "Its value."},
-    checks.Grpc: {"port": _PROBED_PORT, "service": "The service whose health is asked for.", "tlsConfig": _TLS},
-    checks.TlsHandshake: {"port": _PROBED_PORT, "tlsConfig": _TLS},
-    checks.Udp: {"port": _PROBED_PORT, "send": "Sent in one datagram.", "expect": "Must come back."},
-    checks.Greeting: {"port": _PROBED_PORT},
+    checks.Grpc: {
+        "port": _PROBED_PORT,
+        "host": _PROBED_HOST,
+        "service": "The service whose health is asked for.",
+        "tlsConfig": _TLS,
+    },
+    checks.TlsHandshake: {"port": _PROBED_PORT, "host": _PROBED_HOST, "tlsConfig": _TLS},
+    checks.Udp: {
+        "port": _PROBED_PORT,
+        "host": _PROBED_HOST,
+        "send": "Sent in one datagram.",
+        "expect": "Must come back in one.",
+    },
+    checks.Greeting: {
+        "port": _PROBED_PORT,
+        "host": _PROBED_HOST,
+        "tlsConfig": "How TLS is spoken; without it, everything is said in the clear.",
+    },
+    checks.Mysql: {"user": "The account that is logged in as: without a password, and needing no right."},
+    checks.Postgres: {"user": "The account whose login begins, and ends before it has to give a password."},
     policy.Policy: {
         "maxEndpointsPerSlice": "Limit of endpoints in one EndpointSlice.",
         "minReady": "Ready endpoints below which the next tier is used as well, and for which --wait waits.",

@@ -7,6 +7,7 @@ once, whatever they wait for. A bare connect, the cheapest and most frequent att
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ssl
 import struct
@@ -14,8 +15,8 @@ from collections.abc import Callable
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Final
 
-from extsync.health import tls
-from extsync.health.base import Failed, Follow, Request, Result
+from extsync.health import tls_words
+from extsync.health.base import Failed, Follow, Passed, Request, Result
 from extsync.health.conversation import BROKEN, Conversation, OwnFault, refusal, words
 from extsync.health.record import Record
 from extsync.seams import Clock, Poller, ProbeIO, epoll
@@ -39,9 +40,12 @@ _NO_PORT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAGAIN})  # none left, o
 class Attempts:
     """Starts attempts and sees them through.
 
-    ``concluded(record, failure, now)`` gets each result: None for a pass, otherwise why it failed. ``stranded(record,
-    reason, code)`` gets what could not start or go on for a reason of our own, ``code`` being the errno or 0. Both are
-    called while sockets are being served, and may neither start nor end an attempt.
+    ``concluded(record, failure, now)`` gets each result: None for a pass, otherwise why it failed; after a pass
+    the record has its note. ``stranded(record, reason, code)`` gets what could not start or go on for a reason of our
+    own, ``code`` being the errno or 0. Both are called while sockets are being served, and may neither start nor end an
+    attempt.
+
+    Where a certificate is refused because of the time, a second connection, which accepts any, looks at its dates.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Attempts:
         stranded: Callable[[Record, str, int], None],
     ) -> None:
         self._now = clock.monotonic
+        self._wall = clock.wall
         self._io = io
         self._concluded = concluded
         self._stranded = stranded
@@ -99,7 +104,8 @@ class Attempts:
         if record.talk is None:
             return "connecting"
         try:
-            return record.talk.stage()
+            doubt, stage = record.talk.doubt, record.talk.stage()
+            return stage if doubt is None else f"{stage} again: {tls_words.words(doubt)}"
         except Exception as error:  # whatever a plugin raises
             return f"({_blame(error)})"
 
@@ -127,11 +133,14 @@ class Attempts:
                 return False
         return False
 
-    def _connect(self, record: Record, request: Request, hops: int) -> None:
+    def _connect(self, record: Record, request: Request, hops: int, doubt: ssl.SSLError | None = None) -> None:
         try:
-            sock = self._io.socket(record.family)
+            sock = self._io.datagrams(record.family) if request.datagram else self._io.socket(record.family)
         except OSError as error:
-            self._stranded(record, words(error.errno or 0), error.errno or 0)
+            if doubt is None:
+                self._stranded(record, words(error.errno or 0), error.errno or 0)
+            else:
+                self._concluded(record, tls_words.words(doubt) + _after(hops), self._now())
             return
         if record.pace.resets:
             sock.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_NONE)
@@ -145,30 +154,33 @@ class Attempts:
             else:
                 self._flying[sock.fileno()] = record
                 record.sock = sock
-                record.talk = None if bare else Conversation(record.probe.check, request, sock, hops)
+                record.talk = None if bare else Conversation(record.probe.check, request, sock, hops, doubt)
                 return
         sock.close()
-        if code in NO_ROOM or code in _NO_PORT:
+        if doubt is None and (code in NO_ROOM or code in _NO_PORT):
             self._stranded(record, words(code), code)
         else:
-            self._concluded(record, words(code) + _after(hops), record.began)
+            failure = words(code) if doubt is None else tls_words.words(doubt)
+            self._concluded(record, failure + _after(hops), self._now())
 
     def _advance(self, record: Record, talk: Conversation, mask: int, now: float) -> None:
+        if talk.doubt is not None:
+            self._look(record, talk, talk.doubt, mask, now)
+            return
         result: Result | None
         try:
             result = talk.advance(mask)
         except ssl.SSLError as error:
-            result = Failed(tls.words(error))
+            result = self._distrust(record, talk, error)
         except OSError as error:
-            code = error.errno or 0
-            stage = self.stage(record)
-            result = Failed(words(code) if stage == "connecting" else f"{words(code)} ({stage})")
+            result = self._broken(record, talk, error.errno or 0)
         except Exception as error:  # OwnFault, or whatever a plugin raises: the other sockets must not suffer
             self.abandon(record)
             self._stranded(record, str(error) if isinstance(error, OwnFault) else _blame(error), 0)
             return
         if result is None:
             return
+        talk.farewell()
         if isinstance(result, Failed):
             self._end(record, result.reason + _after(talk.hops), now)
         elif isinstance(result, Follow):
@@ -178,7 +190,37 @@ class Attempts:
                 self.abandon(record)
                 self._connect(record, result.request, talk.hops + 1)
         else:
+            record.note = self._note(talk, result)
             self._end(record, None, now)
+
+    def _note(self, talk: Conversation, result: Result) -> str:
+        note = result.note if isinstance(result, Passed) else ""
+        certificate = talk.certificate
+        if not certificate:
+            return note
+        return "; ".join(filter(None, (tls_words.notice(certificate, self._wall()), note)))
+
+    def _broken(self, record: Record, talk: Conversation, code: int) -> Failed:
+        if talk.request.datagram:
+            return Failed("port unreachable" if code == errno.ECONNREFUSED else words(code))
+        stage = self.stage(record)
+        return Failed(words(code) if stage == "connecting" else f"{words(code)} ({stage})")
+
+    def _distrust(self, record: Record, talk: Conversation, error: ssl.SSLError) -> Failed | None:
+        """TLS has failed; None where a second look follows."""
+        look = talk.second_look() if tls_words.is_about_dates(error) else None
+        if look is None:
+            return Failed(tls_words.words(error))
+        self.abandon(record)
+        self._connect(record, look, talk.hops, error)
+        return None
+
+    def _look(self, record: Record, talk: Conversation, doubt: ssl.SSLError, mask: int, now: float) -> None:
+        """Goes on with a second look; however it ends, the attempt has failed."""
+        with contextlib.suppress(OSError, OwnFault):
+            if talk.advance(mask) is None and not talk.certificate:
+                return
+        self._end(record, tls_words.dated(doubt, talk.certificate, self._wall()) + _after(talk.hops), now)
 
     def _end(self, record: Record, failure: str | None, now: float) -> None:
         self.abandon(record)

@@ -25,9 +25,14 @@ from extsync.health.tls import Tls
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One connection of an attempt: where it goes at the probed address, and what is said on it.
 
-    ``port`` is connected to, with TLS where ``tls`` is set; ``data`` is sent as soon as that stands. Where ``listens``
-    is False the attempt passes then, otherwise it goes on until the check has judged the answer. ``host`` and ``path``
-    are for kinds whose answers can refer to them: the name or address that the request is for, and what it asks for.
+    ``port`` is connected to, with TLS where ``tls`` is set (``preface`` goes before it in the clear); ``data`` is sent
+    as soon as that stands. Where ``listens`` is False the attempt passes then, otherwise it goes on until the check has
+    judged the answer. With ``datagram`` it goes by UDP: ``data`` is one datagram, and what is judged is each datagram
+    that comes back, by itself.
+
+    The rest is for the check alone. ``host`` and ``path`` are for kinds whose answers can refer to them: the name or
+    address that the request is for, and what it asks for. ``stage`` is for kinds that say several things one after
+    another (see Say): which of them this is.
     """
 
     port: int
@@ -37,10 +42,15 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     server_name: str = ""
     host: str = ""
     path: str = ""
+    stage: str = ""
+    datagram: bool = False
+    preface: bytes = b""
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):
-    """The attempt succeeded."""
+    """The attempt succeeded; ``note`` is what a person should know nevertheless."""
+
+    note: str = ""
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +65,18 @@ class Follow(msgspec.Struct, frozen=True, gc=False):
     request: Request
 
 
-Result: TypeAlias = Passed | Failed | Follow
+class Say(msgspec.Struct, frozen=True, gc=False):
+    """The attempt goes on over the same connection, within the same deadline.
+
+    What was received so far is done with. ``request`` takes the place of the one before it: its ``data`` is sent, and
+    what comes then is judged as the answer to it, unless it does not listen. Its ``port`` means nothing, and its
+    ``tls`` only where the connection is not secured yet: then TLS begins here, after ``preface`` and before ``data``.
+    """
+
+    request: Request
+
+
+Result: TypeAlias = Passed | Failed | Follow | Say
 
 PASSED: Final = Passed()
 
@@ -75,8 +96,11 @@ class Check(Protocol):
         """
         ...
 
-    def awaited(self, received: bytes) -> str:
-        """What an attempt was waiting for when it ended after ``received``: "timed out after 1 s waiting for ..."."""
+    def awaited(self, request: Request, received: bytes) -> str:
+        """What an attempt was waiting for when it ended after ``received`` had come in answer to ``request``.
+
+        In words that follow "timed out after 1 s waiting for ".
+        """
         ...
 
     def describe(self, host: str, port: int) -> str:

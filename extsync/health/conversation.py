@@ -1,19 +1,22 @@
 """What is said on one connection of an attempt, from the moment it is under way until the check can judge.
 
-    connecting -> [TLS handshake] -> request sent -> answer received -> judged
+    connecting -> [TLS handshake] -> request sent -> answer received -> judged -> [the next request] ...
 
-The socket is non-blocking and watched edge-triggered: each step goes as far as the socket lets it.
+The socket is non-blocking and watched edge-triggered: each step goes as far as the socket lets it. Datagrams go the
+same way, except that each is received and judged by itself, and that none of them is an end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import ssl
 from socket import SO_ERROR, SOL_SOCKET
 from typing import Final
 
-from extsync.health.base import PASSED, Check, Failed, Request, Result
-from extsync.health.tls import TlsSession
+from extsync.health.base import PASSED, Check, Failed, Request, Result, Say
+from extsync.health.tls import Tls, TlsSession
 from extsync.seams import ProbeSocket, epoll
 
 BROKEN: Final = epoll.ERR | epoll.HUP
@@ -24,8 +27,9 @@ _READABLE: Final = epoll.IN | _ENDING
 _RESET: Final = (errno.ECONNRESET, errno.EPIPE)
 
 _PIECE: Final = 16384
+_DATAGRAM: Final = 65535
 _PIECES: Final = 512
-"""In how many pieces an answer may come: the check looks at all of it again after each."""
+"""In how many pieces all answers of an attempt may come: the check looks at an answer again after each."""
 _ANSWER: Final = 262144
 
 
@@ -45,45 +49,74 @@ def refusal(sock: ProbeSocket) -> int:
 
 
 class Conversation:
-    """One connection: ``advance`` takes the poller's events and returns the check's result as soon as there is one."""
+    """One connection: ``advance`` takes the poller's events and returns the check's result as soon as there is one.
 
-    __slots__ = ("_connected", "_pieces", "_received", "_session", "_unsent", "check", "hops", "request", "sock")
+    ``check``, ``hops`` (the number of redirects that led here) and ``doubt`` (what a second look at a certificate is
+    about, see Attempts) are the caller's to read; ``request`` is what is being said.
+    """
 
-    def __init__(self, check: Check, request: Request, sock: ProbeSocket, hops: int) -> None:
-        """``hops`` is the number of redirects that led here."""
+    __slots__ = (
+        "_connected", "_pieces", "_received", "_said", "_session", "_shaking", "_unsent",
+        "check", "doubt", "hops", "request", "sock",
+    )  # fmt: skip
+
+    def __init__(
+        self, check: Check, request: Request, sock: ProbeSocket, hops: int, doubt: ssl.SSLError | None = None
+    ) -> None:
         self.check = check
         self.request = request
         self.sock = sock
         self.hops = hops
+        self.doubt = doubt
         self._connected = False
         self._session: TlsSession | None = None
+        self._shaking = request.tls is not None
         self._unsent = b""
         self._received = b""
         self._pieces = 0
+        self._said = False
+
+    @property
+    def certificate(self) -> bytes:
+        """What the server has proved itself with (DER); empty while there is none."""
+        return b"" if self._session is None else self._session.certificate
 
     def advance(self, mask: int) -> Result | None:
-        """Goes on after the events ``mask``. Raises OSError, ssl.SSLError (see ``tls.words``) and OwnFault."""
+        """Goes on after the events ``mask``. Raises OSError, ssl.SSLError (see ``tls_words``) and OwnFault."""
         if not self._connected:
             self._established(mask)
         elif self._unsent and mask & epoll.OUT:
             self._send(b"")
-        shaking_hands = self.request.tls is not None and not self._is_secure()
-        if not self.request.listens and not shaking_hands:
+        if not (self.request.listens or self._shaking):
             return None if self._unsent else PASSED
-        return self._receive(mask) if mask & _READABLE else None
+        if not mask & _READABLE:
+            return None
+        return self._receive_datagrams() if self.request.datagram else self._receive(mask)
+
+    def second_look(self) -> Request | None:
+        """A request that only asks for the server's certificate; None where TLS is not how the connection begins."""
+        request = self.request
+        if request.tls is None or self._said:
+            return None
+        return Request(request.port, tls=request.tls.trusting(), server_name=request.server_name)
+
+    def farewell(self) -> None:
+        """Ends what was said under TLS in order (RFC 8446, section 6.1): some servers log it where that is left out."""
+        if self._session is None or self._shaking:
+            return
+        with contextlib.suppress(OSError):  # whether it arrives does not matter any more
+            self._session.farewell()
+            self.sock.send(self._session.outgoing())
 
     def stage(self) -> str:
         """What it is at, to follow "timed out after 1 s"."""
         if not self._connected:
             return "connecting"
-        if self.request.tls is not None and not self._is_secure():
+        if self._shaking:
             return "in the TLS handshake"
         if not self.request.listens:
             return "sending"
-        return f"waiting for {self.check.awaited(self._received)}"
-
-    def _is_secure(self) -> bool:
-        return self._session is not None and self._session.established
+        return f"waiting for {self.check.awaited(self.request, self._received)}"
 
     def _established(self, mask: int) -> None:
         if mask & BROKEN:
@@ -94,13 +127,17 @@ class Conversation:
         self._connected = True
         if self.request.tls is None:
             self._send(self.request.data)
-            return
+        else:
+            self._shake_hands(self.request.tls)
+
+    def _shake_hands(self, tls: Tls) -> None:
+        self._shaking = True
         try:
-            self._session = TlsSession(self.request.tls, self.request.server_name)
+            session = self._session = TlsSession(tls, self.request.server_name)
         except OSError as error:
             raise OwnFault(f"no TLS context: {error}") from error
-        self._session.handshake()
-        self._send(self._session.outgoing())
+        session.handshake()
+        self._send(self.request.preface + session.outgoing())
 
     def _send(self, data: bytes) -> None:
         unsent = self._unsent + data if self._unsent else data
@@ -118,7 +155,7 @@ class Conversation:
                 data = self.sock.recv(_PIECE)
             except BlockingIOError:
                 return None
-            result = self._take(data) if self._session is None else self._decrypt(self._session, data)
+            result = self._take(data, eof=not data) if self._session is None else self._decrypt(self._session, data)
             if result is not None:
                 return result
             if not data:
@@ -128,28 +165,73 @@ class Conversation:
             if len(data) < _PIECE and not mask & _ENDING:
                 return None
 
+    def _receive_datagrams(self) -> Result | None:
+        while True:
+            try:
+                data = self.sock.recv(_DATAGRAM)
+            except BlockingIOError:
+                return None
+            self._received = b""
+            result = self._take(data, eof=False)
+            if result is not None:
+                return result
+
     def _decrypt(self, session: TlsSession, data: bytes) -> Result | None:
         if not session.established:
             established = session.handshake(data, eof=not data)
             if established:
-                session.write(self.request.data)
+                self._secured(session)
             self._send(session.outgoing())
             if not established:
                 return None
-            if not self.request.listens:
+            if not (self.request.listens or self._shaking):
                 return None if self._unsent else PASSED
             plain, eof = session.read()
         else:
             plain, eof = session.read(data, eof=not data)
             self._send(session.outgoing())
+        if not self.request.listens:
+            return PASSED if session.agreed else None
         return self._take(plain, eof=eof) if plain or eof else None
 
-    def _take(self, data: bytes, *, eof: bool = False) -> Result | None:
+    def _secured(self, session: TlsSession) -> None:
+        """The handshake is complete on this side.
+
+        In TLS 1.3 the server has not seen the client's certificate, or that there is none, at that moment. Where it
+        will not be asked anything, a farewell makes it say something: its own, or what it has against the client.
+        """
+        if self.request.data:
+            session.write(self.request.data)
+        if self.request.listens or session.agreed:
+            self._shaking = False
+        else:
+            session.farewell()
+
+    def _take(self, data: bytes, *, eof: bool) -> Result | None:
         received = self._received = self._received + data if self._received else data
         self._pieces += 1
-        result = self.check.judge(self.request, received, eof or not data)
-        if result is None and len(received) > _ANSWER:
-            return Failed(f"the answer is longer than {_ANSWER} bytes")
+        result = self.check.judge(self.request, received, eof)
+        if result is None:
+            if len(received) > _ANSWER:
+                return Failed(f"the answer is longer than {_ANSWER} bytes")
+        elif isinstance(result, Say):
+            result = self._say(result.request, ended=eof)
         if result is None and self._pieces > _PIECES:
             return Failed(f"the answer comes in more than {_PIECES} pieces")
         return result
+
+    def _say(self, request: Request, *, ended: bool) -> Result | None:
+        self.request = request
+        self._received = b""
+        self._said = True
+        if ended:
+            return Failed(f"connection closed {self.stage()}") if request.listens else PASSED
+        if self._session is not None:
+            self._session.write(request.data)
+            self._send(self._session.outgoing())
+        elif request.tls is not None:
+            self._shake_hands(request.tls)
+            return None
+        else:
+            self._send(request.data)
+        return None if request.listens or self._unsent else PASSED

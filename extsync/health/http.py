@@ -8,7 +8,6 @@ is probed. And a redirect whose status is listed in ``expectedStatuses`` is an a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -16,12 +15,12 @@ from extsync import __version__
 from extsync.errors import ConfigError
 from extsync.health.base import PASSED, CheckContext, Failed, Follow, Request, Result, host_port
 from extsync.health.http_message import BODY_LIMIT, Head, Malformed, parse_body, parse_head
-from extsync.health.tls import Tls
+from extsync.health.tls import Tls, asked_name, configured
 
 if TYPE_CHECKING:
     from extsync.config.checks import HttpGet
-    from extsync.config.client import TLS
 
+_ALPN: Final = ("http/1.1",)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _DEFAULT_STATUSES: Final = ((200, 399),)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -54,13 +53,10 @@ class HttpCheck:
         self.headers = _header_lines(headers)
         self.statuses = tuple((low, high) for low, high in config.expected_statuses)
         self.body = (config.expected_body or "").encode()
-        self.tls = _tls(config.tls_config, context.base_dir)
-        self.server_name = (config.tls_config and config.tls_config.server_name) or ""
-        if self.scheme == "https":
-            try:
-                self.tls.context()
-            except OSError as error:
-                raise ConfigError(f"tlsConfig: a file cannot be used: {error}") from error
+        # Plain HTTP has parameters too: a redirect may lead to HTTPS.
+        https = self.scheme == "https"
+        self.tls = configured(config.tls_config, context.base_dir, *_ALPN) if https else Tls(protocols=_ALPN)
+        self.server_name = asked_name(config.tls_config, "")
 
     def request(self, host: str, port: int) -> Request:
         return self._request(self.scheme, self.name or host, port, self.path, self.authority)
@@ -82,7 +78,7 @@ class HttpCheck:
             return Failed(f"{head.status}, expected {self._expected()}")
         return self._judge_body(head, received, eof) if self.body else PASSED
 
-    def awaited(self, received: bytes) -> str:
+    def awaited(self, request: Request, received: bytes) -> str:
         try:
             return "headers" if parse_head(received) is None else "the body"
         except Malformed:
@@ -157,10 +153,3 @@ def _header_lines(headers: list[tuple[str, str]]) -> bytes:
         if name.lower() != "host" and (value or name.lower() != "accept"):
             lines.append(f"{name}: {value}")
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
-
-
-def _tls(config: TLS | None, base_dir: Path) -> Tls:
-    if config is None:
-        return Tls()
-    ca, cert, key = (path and str(base_dir / path) for path in (config.ca_file, config.cert_file, config.key_file))
-    return Tls(ca, cert, key, config.insecure_skip_verify)

@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from extsync.health.quoting import shown
+
 HEAD_LIMIT: Final = 32768
 """The most bytes that status line and headers may take, informational (1xx) answers included."""
 
@@ -19,7 +21,6 @@ BODY_LIMIT: Final = 65536
 
 _CHUNKS: Final = 1024
 _CHUNK_LINE: Final = 256
-_SHOWN: Final = 24
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: [^\r\n\x00]*+)?\r?\n")
 # Header lines, each perhaps continued (obs-fold), and the empty line. Possessive, so that no input makes it slow.
@@ -90,7 +91,7 @@ def parse_body(head: Head, data: bytes, eof: bool) -> Body:
     raw = data[head.end :]
     coding = head.get(b"transfer-encoding")
     if coding is not None:
-        body = _dechunk(raw) if coding.lower() == b"chunked" else Body(b"", False, f"transfer coding {_show(coding)}")
+        body = _dechunk(raw) if coding.lower() == b"chunked" else Body(b"", False, f"transfer coding {shown(coding)}")
     else:
         length = head.get(b"content-length")
         if length is None:
@@ -99,7 +100,7 @@ def parse_body(head: Head, data: bytes, eof: bool) -> Body:
             size = min(int(length[:10]), BODY_LIMIT)
             body = Body(raw[:size], len(raw) >= size)
         else:
-            body = Body(b"", complete=False, fault=f"content-length {_show(length)}")
+            body = Body(b"", complete=False, fault=f"content-length {shown(length)}")
     if eof and not body.complete and not body.fault:
         return Body(body.data, complete=True, fault="connection closed before the end of the body")
     return body
@@ -123,7 +124,7 @@ def _check_start(data: bytes, start: int) -> None:
     if _STATUS_LINE.fullmatch(line) is None:
         if data.startswith((b"\x15\x03", b"\x16\x03")):
             raise Malformed("the port speaks TLS, not plain HTTP")
-        raise Malformed(f"not an HTTP/1.1 answer: it begins with {_show(data[start:])}")
+        raise Malformed(f"not an HTTP/1.1 answer: it begins with {shown(data[start:])}")
 
 
 def _dechunk(raw: bytes) -> Body:
@@ -150,8 +151,3 @@ def _dechunk(raw: bytes) -> Body:
             return Body(b"".join(pieces), False, "a chunk of the body is longer than it says")
         position += 2 if after == b"\r\n" else 1
     return Body(b"".join(pieces), complete=False, fault=f"the body comes in more than {_CHUNKS} chunks")
-
-
-def _show(data: bytes) -> str:
-    cut = data if len(data) <= _SHOWN else data[:_SHOWN] + b"..."
-    return repr(cut)[1:]

@@ -162,6 +162,7 @@ class Prober:
             self._failed += 1
             record.failed += 1
             record.outcome = record.failure = failure
+            record.note = ""
         record.latency = now - record.began
         record.ended = now
         pace = record.pace
@@ -194,6 +195,7 @@ class Prober:
             passed=record.passed,
             failed=record.failed,
             skipped=record.skipped,
+            note=record.note,
         )
 
 

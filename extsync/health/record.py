@@ -48,7 +48,8 @@ class Record(msgspec.Struct, gc=False, eq=False):
     ``planned`` is the tick at which the latest attempt belonged, whether or not it started then; the next one belongs a
     period later. ``due`` is the wheel's: the next start or, in flight, the deadline. ``sock`` is set while in flight,
     and so is ``talk`` unless a bare connect is all there is to do. ``began`` and ``ended`` are seconds of the monotonic
-    clock. ``run``: see thresholds. ``outcome`` is what happened last, in words; ``failure`` how the last failure was.
+    clock. ``run``: see thresholds. ``outcome`` is what happened last, in words; ``failure`` how the last failure was;
+    ``note`` what is to be told of the latest result although it is a pass, or "".
     """
 
     target: Hashable
@@ -64,6 +65,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     run: int = 0
     outcome: str = "not probed yet"
     failure: str = ""
+    note: str = ""
     latency: float | None = None
     ended: float | None = None
     passed: int = 0

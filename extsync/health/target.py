@@ -55,7 +55,9 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 
     ``run`` is the number of equal results in a row, at most the threshold: positive for passes, negative for failures.
     ``reason`` is what happened last, in words; ``latency`` is how many seconds the last result took and ``at`` its time
-    (wall clock), both None before the first. Counts start with the probe; skipped attempts are no results.
+    (wall clock), both None before the first. ``note`` is what a person should know although the last result was a pass,
+    such as "certificate expires 2026-12-01 (in 8 days)", or "". Counts start with the probe; skipped attempts are no
+    results.
     """
 
     check: str
@@ -67,6 +69,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     passed: int
     failed: int
     skipped: int
+    note: str = ""
 
 
 class Stats(msgspec.Struct, frozen=True, gc=False):

@@ -41,7 +41,7 @@ class TcpCheck:
             return Failed(f"connection closed {what}")
         return None
 
-    def awaited(self, received: bytes) -> str:
+    def awaited(self, request: Request, received: bytes) -> str:
         return self._quoted()
 
     def describe(self, host: str, port: int) -> str:

@@ -6,12 +6,19 @@ scripted ones alike.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 from collections import OrderedDict
-from typing import Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
+
+from extsync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from extsync.config.client import TLS
 
 _CACHED: Final = 128
 _READ: Final = 16384  # the largest TLS record
@@ -20,12 +27,16 @@ _Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 class Tls(msgspec.Struct, frozen=True, gc=False):
-    """How a connection is secured. Files are PEM files; without ``ca_file`` the system's authorities are trusted."""
+    """How a connection is secured. Files are PEM files; without ``ca_file`` the system's authorities are trusted.
+
+    ``protocols`` are offered to the server to choose from (ALPN); one that knows none of them may refuse.
+    """
 
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
     insecure_skip_verify: bool = False
+    protocols: tuple[str, ...] = ()
 
     def context(self) -> ssl.SSLContext:
         """The context for these parameters: one for all connections, since making it takes 25 ms.
@@ -34,6 +45,29 @@ class Tls(msgspec.Struct, frozen=True, gc=False):
         that says nothing about a backend. Raises OSError (ssl.SSLError is one) where there never was a good one.
         """
         return _contexts.get(self)
+
+    def trusting(self) -> Tls:
+        """The same for a server that need not prove who it is."""
+        return msgspec.structs.replace(self, insecure_skip_verify=True)
+
+
+def configured(config: TLS | None, base_dir: Path, *protocols: str) -> Tls:
+    """The parameters of a ``tlsConfig``. Raises ConfigError where one of its files cannot be used."""
+    if config is None:
+        tls = Tls(protocols=protocols)
+    else:
+        ca, cert, key = (path and str(base_dir / path) for path in (config.ca_file, config.cert_file, config.key_file))
+        tls = Tls(ca, cert, key, config.insecure_skip_verify, protocols)
+    try:
+        tls.context()
+    except OSError as error:
+        raise ConfigError(f"tlsConfig: a file cannot be used: {error}") from error
+    return tls
+
+
+def asked_name(config: TLS | None, host: str) -> str:
+    """The name that the server's certificate must have."""
+    return (config and config.server_name) or host
 
 
 class _Contexts:
@@ -77,23 +111,29 @@ def _make(tls: Tls) -> ssl.SSLContext:
     if tls.cert_file is not None:
         # An encrypted key must fail, not ask on the terminal.
         context.load_cert_chain(tls.cert_file, tls.key_file, password="")
-    context.set_alpn_protocols(["http/1.1"])
+    if tls.protocols:
+        context.set_alpn_protocols(tls.protocols)
     return context
 
 
 class TlsSession:
     """The client's side of one TLS connection. Whoever holds it moves the bytes.
 
-    Every method may leave bytes to be sent, which ``outgoing`` hands over, and raises ssl.SSLError; ``words`` puts that
-    into words.
+    Every method may leave bytes to be sent, which ``outgoing`` hands over, and raises ssl.SSLError, which ``tls_words``
+    puts into words. ``established``: the handshake is complete on this side, and ``certificate`` is the server's,
+    verified or not (DER). ``agreed``: the server is content as well. Up to TLS 1.2 it has the last word in the
+    handshake; in TLS 1.3 (RFC 8446, section 2) the client has, and whatever comes then shows that the server agreed, if
+    only a ticket or a farewell, while an alert raises.
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "established")
+    __slots__ = ("_incoming", "_object", "_outgoing", "agreed", "certificate", "established")
 
     def __init__(self, tls: Tls, server_name: str) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = tls.context().wrap_bio(self._incoming, self._outgoing, server_hostname=server_name or None)
+        self.agreed = False
+        self.certificate = b""
         self.established = False
 
     def handshake(self, data: bytes = b"", *, eof: bool = False) -> bool:
@@ -103,8 +143,15 @@ class TlsSession:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        self.certificate = self._object.getpeercert(binary_form=True) or b""
         self.established = True
+        self.agreed = self._object.version() != "TLSv1.3"
         return True
+
+    def farewell(self) -> None:
+        """Says that nothing more will be written."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._object.unwrap()
 
     def read(self, data: bytes = b"", *, eof: bool = False) -> tuple[bytes, bool]:
         """Decrypts ``data`` and what came before it: returns the plain text, and whether nothing more will come."""
@@ -132,17 +179,6 @@ class TlsSession:
     def _feed(self, data: bytes, eof: bool) -> None:
         if data:
             self._incoming.write(data)
+            self.agreed = self.established
         if eof:
             self._incoming.write_eof()
-
-
-def words(error: ssl.SSLError) -> str:
-    """Says what went wrong: "certificate verify failed: self-signed certificate"."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {error.verify_message.rstrip('.')}"
-    if isinstance(error, ssl.SSLEOFError):
-        return "connection closed in the TLS handshake"
-    reason = (getattr(error, "reason", None) or "").lower().replace("_", " ")  # Python's own have none
-    if reason in ("wrong version number", "record layer failure", "packet length too long"):
-        return "the port does not speak TLS"
-    return f"TLS failed: {reason or 'protocol error'}"

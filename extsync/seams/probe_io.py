@@ -17,7 +17,7 @@ from extsync.errors import ConfigError
 
 
 class ProbeSocket(Protocol):
-    """A non-blocking stream socket, with ``socket.socket``'s names and meanings."""
+    """A non-blocking socket, with ``socket.socket``'s names and meanings."""
 
     def fileno(self) -> int: ...
     def connect_ex(self, address: Any, /) -> int: ...
@@ -46,6 +46,13 @@ class ProbeIO(Protocol):
         """A new non-blocking TCP socket of ``family``; raises OSError (EMFILE, ENFILE, ENOBUFS) where none is left."""
         ...
 
+    def datagrams(self, family: int) -> ProbeSocket:
+        """A new non-blocking UDP socket of ``family``; raises OSError as ``socket`` does.
+
+        Once it is connected it receives from that address and port only, and says what ICMP reports of them.
+        """
+        ...
+
     def poller(self) -> Poller: ...
 
     def attach(self, poller: Poller, callback: Callable[[], object]) -> None:
@@ -64,6 +71,9 @@ class SystemProbeIO:
 
     def socket(self, family: int) -> ProbeSocket:
         return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+    def datagrams(self, family: int) -> ProbeSocket:
+        return socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
     def poller(self) -> Poller:
         return select.epoll()

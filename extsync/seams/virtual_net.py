@@ -28,7 +28,7 @@ class Listening:
     """Accepts after ``latency`` seconds.
 
     ``greeting`` is sent at once, ``answer`` (or what it returns for a request) ``delay`` seconds after each request.
-    Then the connection stays open, unless ``closes`` or ``resets``.
+    Then the connection stays open, unless ``closes`` or ``resets``. Of all that, a datagram only gets its answer.
     """
 
     latency: float = 0.001
@@ -41,7 +41,10 @@ class Listening:
 
 @dataclass(frozen=True)
 class Failing:
-    """Fails each connection with the errno ``code`` after ``latency`` seconds; None: before the call returns."""
+    """Fails each connection with the errno ``code`` after ``latency`` seconds; None: before the call returns.
+
+    Datagrams fail after they were sent, as where ICMP reports them.
+    """
 
     code: int = errno.ECONNREFUSED
     latency: float | None = 0.001
@@ -82,15 +85,14 @@ class ScriptedProbeIO:
         return len(self._sockets)
 
     def script(self, address: str, port: int, behaviour: Behaviour) -> None:
-        """Says what happens to connections to ``address`` and ``port``; where nothing is said, they are refused."""
+        """Says what happens at ``address`` and ``port``, by TCP and by UDP; where nothing is said, all is refused."""
         self._behaviours[address, port] = behaviour
 
     def socket(self, family: int) -> ProbeSocket:
-        if len(self._sockets) >= self.descriptors:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        fd = heappop(self._free) if self._free else _FIRST_DESCRIPTOR + len(self._sockets)
-        sock = self._sockets[fd] = _Socket(self, fd)
-        return sock
+        return self._opened(_Socket)
+
+    def datagrams(self, family: int) -> ProbeSocket:
+        return self._opened(_DatagramSocket)
 
     def poller(self) -> Poller:
         self._poller = _Poller(self)
@@ -124,6 +126,13 @@ class ScriptedProbeIO:
         """The socket of that number is no more."""
         del self._sockets[fd]
         heappush(self._free, fd)
+
+    def _opened(self, kind: type[_Socket]) -> _Socket:
+        if len(self._sockets) >= self.descriptors:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        fd = heappop(self._free) if self._free else _FIRST_DESCRIPTOR + len(self._sockets)
+        sock = self._sockets[fd] = kind(self, fd)
+        return sock
 
 
 class _Socket:
@@ -188,13 +197,16 @@ class _Socket:
     def events(self) -> int:
         """What epoll would report."""
         mask = epoll.OUT if self._connected else 0
-        if self._incoming or self._ended:
+        if self._is_readable() or self._ended:
             mask |= epoll.IN
         if self._ended:
             mask |= epoll.RDHUP
         if self._error:
             mask |= epoll.OUT | epoll.IN | epoll.ERR | epoll.HUP
         return mask & (self.watched | epoll.ERR | epoll.HUP)
+
+    def _is_readable(self) -> bool:
+        return bool(self._incoming)
 
     def _later(self, seconds: float, step: Callable[..., None], *args: bytes) -> None:
         self._timers.append(self._io.clock.call_later(seconds, step, *args))
@@ -221,6 +233,42 @@ class _Socket:
         if self._error:
             code, self._error = self._error, 0
             raise OSError(code, os.strerror(code))
+
+
+class _DatagramSocket(_Socket):
+    """Answers are datagrams in a queue, each received by itself."""
+
+    def __init__(self, io: ScriptedProbeIO, fd: int) -> None:
+        super().__init__(io, fd)
+        self._queue: list[bytes] = []
+
+    def connect_ex(self, address: Any, /) -> int:
+        self._behaviour = self._io.connecting(address[0], address[1])
+        if isinstance(self._behaviour, Failing) and self._behaviour.latency is None:
+            return self._behaviour.code
+        self._connected = True
+        return 0
+
+    def send(self, data: bytes, /) -> int:
+        self._raise_error()
+        behaviour = self._behaviour
+        if isinstance(behaviour, Failing):
+            self._later(behaviour.latency or 0.0, self._arrive)
+        elif isinstance(behaviour, Listening) and behaviour.answer:
+            self._later(behaviour.delay, self._answer, data)
+        return len(data)
+
+    def recv(self, size: int, /) -> bytes:
+        return self._queue.pop(0)[:size] if self._queue else super().recv(size)
+
+    def _is_readable(self) -> bool:
+        return bool(self._queue)
+
+    def _answer(self, request: bytes) -> None:
+        behaviour = self._behaviour
+        assert isinstance(behaviour, Listening)
+        self._queue.append(behaviour.answer(request) if callable(behaviour.answer) else behaviour.answer)
+        self._io.changed(self)
 
 
 class _Poller:

@@ -17,7 +17,7 @@ DOCUMENTATION = [
 def test_the_directory_loads_as_a_whole_without_a_warning() -> None:
     result = load([EXAMPLES])
     assert [str(problem) for problem in result.problems] == []
-    assert len(result.manifests) == 19
+    assert len(result.manifests) == 20
 
 
 def test_only_documentation_addresses_are_used() -> None:

@@ -14,9 +14,10 @@ from extsync.health.base import Check
 from extsync.health.prober import Prober
 from extsync.health.target import Probe, Target, Timing
 from extsync.model import Health, Verdict
-from extsync.seams import SystemClock, SystemProbeIO
+from extsync.seams import ProbeIO, ProbeSocket, SystemClock, SystemProbeIO
 
 LOOPBACK = "127.0.0.1"
+IP_BIND_ADDRESS_NO_PORT = 24  # Linux; Python 3.11 has no name for it
 
 LONG = Timing(period=60.0, timeout=30.0, failure_threshold=1)
 """For what is decided by what the listener does: the deadline plays no part."""
@@ -144,12 +145,24 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+class Elsewhere(SystemProbeIO):
+    """Connects from an address of loopback that is not the usual one, as another host would."""
+
+    ADDRESS = "127.0.0.2"
+
+    def socket(self, family: int) -> ProbeSocket:
+        sock = super().socket(family)
+        sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((self.ADDRESS, 0))
+        return sock
+
+
 class Live:
     """A prober on real sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, io: ProbeIO) -> None:
         self._changed = asyncio.Event()
-        self.prober = Prober(clock=SystemClock(), io=SystemProbeIO(), wake=self._changed.set)
+        self.prober = Prober(clock=SystemClock(), io=io, wake=self._changed.set)
 
     async def verdicts(self, targets: list[Target]) -> dict[str, Verdict]:
         """Probes until each of the targets has a verdict, and forgets them."""
@@ -181,8 +194,8 @@ class Live:
 
 
 @asynccontextmanager
-async def live() -> AsyncIterator[Live]:
-    running = Live()
+async def live(io: ProbeIO | None = None) -> AsyncIterator[Live]:
+    running = Live(io or SystemProbeIO())
     await running.prober.start()
     try:
         yield running

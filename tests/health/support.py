@@ -7,12 +7,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from extsync.config.checks import HttpGet, TcpSocket
+from extsync.config.checks import HttpGet, Mysql, Postgres, Redis, TcpSocket, TlsHandshake, Udp
 from extsync.health.base import Check, CheckContext
+from extsync.health.handshake import TlsCheck
 from extsync.health.http import HttpCheck
+from extsync.health.mysql import MysqlCheck
+from extsync.health.postgres import PostgresCheck
 from extsync.health.prober import Prober
+from extsync.health.redis import RedisCheck
 from extsync.health.target import Probe, Target, Timing
 from extsync.health.tcp import TcpCheck
+from extsync.health.udp import UdpCheck
 from extsync.seams.virtual import VirtualClock
 from extsync.seams.virtual_net import Behaviour, Listening, ScriptedProbeIO
 
@@ -33,6 +38,31 @@ def tcp(**block: Any) -> TcpCheck:
 def http(base_dir: Path = Path(), **block: Any) -> HttpCheck:
     """An httpGet check from the keys of its block, the port aside."""
     return HttpCheck(HttpGet.model_validate({"port": PORT, **block}), context(base_dir))
+
+
+def handshake(base_dir: Path = Path(), **block: Any) -> TlsCheck:
+    """A tls check from the keys of its block, the port aside."""
+    return TlsCheck(TlsHandshake.model_validate({"port": PORT, **block}), context(base_dir))
+
+
+def udp(**block: Any) -> UdpCheck:
+    """A udp check from the keys of its block, the port aside."""
+    return UdpCheck(Udp.model_validate({"port": PORT, "send": "ping", "expect": "pong", **block}), context())
+
+
+def mysql(**block: Any) -> MysqlCheck:
+    """A mysql check from the keys of its block, the port aside."""
+    return MysqlCheck(Mysql.model_validate({"port": PORT, **block}), context())
+
+
+def postgres(**block: Any) -> PostgresCheck:
+    """A postgres check from the keys of its block, the port aside."""
+    return PostgresCheck(Postgres.model_validate({"port": PORT, **block}), context())
+
+
+def redis(**block: Any) -> RedisCheck:
+    """A redis check from the keys of its block, the port aside."""
+    return RedisCheck(Redis.model_validate({"port": PORT, **block}), context())
 
 
 TCP = tcp()

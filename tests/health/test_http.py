@@ -249,8 +249,9 @@ def test_checks_from_equal_blocks_are_equal_and_survive_pickling() -> None:
 
 
 def test_the_words_for_a_time_out_say_what_was_missing() -> None:
-    assert http().awaited(b"") == http().awaited(b"garbage") == "headers"
-    assert http().awaited(answer(200)) == "the body"
+    request = http().request(HOST, PORT)
+    assert http().awaited(request, b"") == http().awaited(request, b"garbage") == "headers"
+    assert http().awaited(request, answer(200)) == "the body"
 
 
 PIECES = st.sampled_from(

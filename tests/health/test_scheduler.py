@@ -232,7 +232,7 @@ class Broken:
         self._fail("judge")
         return Failed("no") if received == b"no" else None
 
-    def awaited(self, received: bytes) -> str:
+    def awaited(self, request: Request, received: bytes) -> str:
         self._fail("awaited")
         return "anything"
 

@@ -99,7 +99,7 @@ class Undecided:
     def judge(self, request: Request, received: bytes, eof: bool) -> None:
         return None
 
-    def awaited(self, received: bytes) -> str:
+    def awaited(self, request: Request, received: bytes) -> str:
         return "a sign"
 
     def describe(self, host: str, port: int) -> str:

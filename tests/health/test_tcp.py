@@ -40,7 +40,7 @@ def test_it_gives_up_after_a_bounded_answer() -> None:
 
 
 def test_a_long_expected_text_is_cut_in_messages() -> None:
-    assert tcp(expect="z" * 500).awaited(b"") == f"'{'z' * 40}...'"
+    assert tcp(expect="z" * 500).awaited(Request(1), b"") == f"'{'z' * 40}...'"
 
 
 def test_checks_from_equal_blocks_are_equal_and_survive_pickling_without_showing_what_they_send() -> None:

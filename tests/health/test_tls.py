@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from extsync.health.tls import Tls, TlsSession, words
+from extsync.health.tls import Tls, TlsSession
+from extsync.health.tls_words import words
 
 
 def test_equal_parameters_share_one_context() -> None:
@@ -39,7 +40,3 @@ def test_a_connection_that_ends_in_the_handshake_is_told_in_words() -> None:
     with pytest.raises(ssl.SSLError) as caught:
         session.handshake(eof=True)
     assert words(caught.value) == "connection closed in the TLS handshake"
-
-
-def test_an_error_without_a_reason_still_has_words() -> None:
-    assert words(ssl.SSLError(1, "something")) == "TLS failed: protocol error"

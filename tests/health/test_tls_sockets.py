@@ -6,14 +6,13 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
-from extsync.health.base import Request
 from extsync.health.http import HttpCheck
-from extsync.health.tls import Tls
 from tests.health.certificates import Authority, server_context
 from tests.health.listeners import SHORT, Live, answering, closing, greeting, listening, live, resetting, silent
 from tests.health.support import http
@@ -83,7 +82,7 @@ async def test_a_self_signed_certificate_is_refused_unless_verification_is_off(p
 
 async def test_an_expired_certificate_is_refused(probing: Live, authority: Authority) -> None:
     async with listening(answering(OK), tls=server_context(authority.issue("old", days=0))) as port:
-        assert await probing.failure(https(authority), port) == ("certificate verify failed: certificate has expired")
+        assert await probing.failure(https(authority), port) == f"certificate expired {datetime.now(UTC):%Y-%m-%d}"
 
 
 async def test_the_certificate_must_be_for_the_address_or_the_server_name(probing: Live, authority: Authority) -> None:
@@ -105,7 +104,7 @@ async def test_a_client_certificate_is_shown_where_one_is_given(
     certificate, key = authority.issue("client")
     async with listening(answering(OK), tls=context) as port:
         reason = await probing.failure(https(authority), port)
-        assert reason.startswith(("TLS failed: tlsv13 alert certificate required", "connection "))
+        assert reason.startswith(("the server wants a client certificate", "connection "))
         assert await probing.passes(https(authority, certFile=str(certificate), keyFile=str(key)), port)
 
 
@@ -171,33 +170,6 @@ async def test_a_long_answer_over_many_records_is_read(probing: Live, authority:
     tls = {"caFile": str(authority.certificate)}
     async with listening(answering(answer), tls=server_context(good)) as port:
         assert await probing.passes(http(scheme="HTTPS", tlsConfig=tls, expectedBody="fine"), port)
-
-
-class Handshake:
-    """A check that wants TLS and nothing more."""
-
-    def __init__(self, tls: Tls) -> None:
-        self._tls = tls
-
-    def request(self, host: str, port: int) -> Request:
-        return Request(port, tls=self._tls, server_name=host)
-
-    def judge(self, request: Request, received: bytes, eof: bool) -> None:
-        raise AssertionError("it does not listen")
-
-    def awaited(self, received: bytes) -> str:
-        raise AssertionError("it does not listen")
-
-    def describe(self, host: str, port: int) -> str:
-        return "handshake"
-
-
-async def test_a_check_that_only_wants_tls_passes_after_the_handshake(
-    probing: Live, authority: Authority, good: Certificate
-) -> None:
-    async with listening(silent, tls=server_context(good)) as port:
-        assert await probing.passes(Handshake(Tls(ca_file=str(authority.certificate))), port)
-        assert not await probing.passes(Handshake(Tls()), port)
 
 
 async def test_a_redirect_from_http_to_https_is_followed_and_verified(probing: Live, good: Certificate) -> None:

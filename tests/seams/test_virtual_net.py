@@ -149,3 +149,37 @@ async def test_what_was_ready_when_a_socket_closed_is_not_reported() -> None:
     second = net.io.socket(AF_INET)
     net.poller.register(second.fileno(), epoll.OUT)
     assert net.poller.poll(0) == []
+
+
+@virtual_time
+async def test_a_datagram_is_answered_by_datagrams_that_are_received_one_by_one() -> None:
+    net = Net()
+    net.io.script(*PEER, Listening(answer=lambda request: request.upper(), delay=0.3))
+    sock = net.io.datagrams(AF_INET)
+    assert sock.connect_ex(PEER) == 0
+    net.poller.register(sock.fileno(), EVERYTHING)
+    await net.clock.sleep(0.1)
+    assert net.taken() == [(sock.fileno(), epoll.OUT)]
+    assert [sock.send(b"one"), sock.send(b"")] == [3, 0]
+    with pytest.raises(BlockingIOError):
+        sock.recv(10)
+    await net.clock.sleep(0.4)
+    assert net.taken() == [(sock.fileno(), epoll.OUT | epoll.IN)]
+    assert [sock.recv(2), sock.recv(10)] == [b"ON", b""]
+    with pytest.raises(BlockingIOError):
+        sock.recv(10)
+
+
+@virtual_time
+async def test_a_datagram_to_nobody_comes_back_as_an_error() -> None:
+    net = Net()
+    sock = net.io.datagrams(AF_INET)
+    sock.connect_ex(PEER)
+    net.poller.register(sock.fileno(), EVERYTHING)
+    sock.send(b"anybody?")
+    await net.clock.sleep(0.1)
+    assert net.taken()[-1][1] & epoll.ERR
+    with pytest.raises(ConnectionRefusedError):
+        sock.recv(10)
+    sock.close()
+    assert net.io.open_sockets == 0
