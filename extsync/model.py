@@ -160,11 +160,17 @@ class Health(enum.Enum):
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What probing concludes on one endpoint: the health, since when (wall-clock seconds) and why in words."""
+    """What probing concludes on one endpoint: the health, since when (wall-clock seconds) and why in words.
+
+    ``doubted``: its probes fail as ``reason`` says, and that is not believed; ``health`` is what was known before.
+    ``stale``: no probe has confirmed it for long, which changes nothing but what people are told.
+    """
 
     health: Health
     since: float = 0.0
     reason: str = ""
+    doubted: bool = False
+    stale: bool = False
 
 
 UNKNOWN = Verdict(Health.UNKNOWN, reason="not probed yet")
@@ -187,6 +193,7 @@ class Why(enum.Enum):
     UNHEALTHY = "its checks fail"
     NEW = "new: not ready until its checks pass"
     KEPT = "kept as it was published until its own thresholds are met"
+    DOUBTED = "kept: its checks fail, and extsync itself seems to be cut off"
     DRAINING = "draining: its source asks for it, and it is healthy"
     DRAINING_DOWN = "draining and not healthy"
     DAMPED = "held back: it went up and down again and again, and has to stay up for a while"

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from extsync.engine.desired import Desired
 from extsync.engine.manifests import FileManifests, ManifestFeed
 from extsync.engine.run import Engine, Options
 from extsync.errors import ConfigError
+from extsync.plan.doubt import DoubtPolicy
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +67,24 @@ def options_of(settings: Settings) -> Options:
     """The settings that the engine reads."""
     return Options(
         owner=settings.owner,
+        instance=f"extsync-{socket.gethostname()}",
         namespaces=settings.namespaces,
         concurrency=settings.concurrency,
         qps=settings.qps,
         burst=settings.burst,
         request_timeout=settings.request_timeout,
         max_in_flight=settings.max_in_flight,
+        doubt=DoubtPolicy(
+            services=settings.self_doubt_services,
+            service_share=settings.self_doubt_service_percent / 100,
+            share=settings.self_doubt_percent / 100,
+            window=settings.self_doubt_window,
+            max_freeze=settings.max_freeze,
+        ),
+        sentinels=tuple(map(_sentinel, settings.sentinels)),
     )
+
+
+def _sentinel(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -56,6 +57,23 @@ def _owner(text: str) -> str:
 
 
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
+Share = Annotated[int, BeforeValidator(_number), Field(ge=1, le=100)]
+
+
+def _sentinel(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        address = None
+    if address is None or (":" in bare) is not (host != bare) or not (port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError("is no address with a port: write 192.0.2.1:53 or [2001:db8::1]:53")
+    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
+
+
+Sentinel = Annotated[str, AfterValidator(_sentinel)]
+"""Where a connection is accepted whenever the network is there: an IP address and a port."""
 
 
 class Settings(BaseSettings):
@@ -76,6 +94,12 @@ class Settings(BaseSettings):
     removal_delay: Duration = Duration(60)
     manifest_poll_interval: PositiveDuration = Duration(10)
     max_in_flight: Count = 10_000
+    self_doubt_services: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 3
+    self_doubt_service_percent: Share = 80
+    self_doubt_percent: Share = 50
+    self_doubt_window: PositiveDuration = Duration(30)
+    max_freeze: PositiveDuration = Duration(600)
+    sentinels: Annotated[Items[Sentinel], NoDecode, BeforeValidator(_split), Field(max_length=16)] = ()
 
     @classmethod
     def settings_customise_sources(

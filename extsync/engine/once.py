@@ -209,7 +209,7 @@ class Once:
         except TimeoutError:
             return False
         self._changed.clear()
-        self._probing.collect()
+        self._probing.collect(self._world.clock.monotonic())
         return True
 
     def _verdicts(self, work: _Work) -> tuple[Verdict | None, ...]:

@@ -1,21 +1,29 @@
 """Which endpoints are probed, where and how: keeps the prober's targets equal to the candidates of all services.
 
 A service's verdicts are kept in a list that is aligned with its candidates, so that a reconcile reads 10,000 of them
-without a lookup.
+without a lookup. They are the prober's, except where it is doubted (``plan/doubt.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
 
 import msgspec
 
+from extsync.config.checks import TcpSocket
 from extsync.errors import ConfigError
-from extsync.health.base import Check
+from extsync.health.base import Check, CheckContext, host_port
 from extsync.health.prober import Prober
 from extsync.health.target import Probe, Target, Timing
+from extsync.health.tcp import TcpCheck
 from extsync.model import UNKNOWN, Health, PortSet, ServiceKey, Verdict
+from extsync.plan.doubt import Freeze, Look, SelfDoubt
 from extsync.plan.merge import Candidate
+
+CUT_OFF = "extsync itself seems to be cut off"
+
+SENTINEL_TIMING = Timing(period=2.0, timeout=1.0, failure_threshold=2)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -47,8 +55,17 @@ class _Watch:
 class Probing:
     """Tells the prober what to probe and keeps what it answers."""
 
-    def __init__(self, prober: Prober, *, on_change: Callable[[ServiceKey], None], immediate: bool = False) -> None:
+    def __init__(
+        self,
+        prober: Prober,
+        *,
+        on_change: Callable[[ServiceKey], None],
+        immediate: bool = False,
+        doubt: SelfDoubt | None = None,
+    ) -> None:
+        """``doubt`` None: failures are believed as they come."""
         self._prober = prober
+        self._doubt = doubt
         self._on_change = on_change
         self._immediate = immediate
         self._watches: dict[ServiceKey, _Watch] = {}
@@ -68,21 +85,52 @@ class Probing:
             self._realign(key, watch, candidates, rules)
         return tuple(watch.verdicts)
 
-    def collect(self) -> None:
-        """Takes over the verdicts that changed and reports each service concerned, once."""
+    def watch_sentinels(self, sentinels: Iterable[tuple[str, int]]) -> None:
+        """Probes addresses and ports where connections are accepted whenever the network is there."""
+        targets = [_sentinel(host, port) for host, port in sentinels]
+        if self._doubt is not None and targets:
+            self._doubt.expect(tuple(str(target.id) for target in targets))
+            self._prober.upsert(targets)
+
+    def collect(self, now: float) -> float | None:
+        """Takes over the verdicts that changed and reports each service concerned, once.
+
+        Returns the monotonic time at which to collect again without a cause, None: never.
+        """
         concerned: dict[ServiceKey, None] = {}
-        for target, verdict in self._prober.drain():
-            if place := self._places.get(str(target)):  # else it left while its last probe was under way
-                key, index = place
-                self._watches[key].verdicts[index] = verdict
-                concerned[key] = None
+        transitions = self._prober.drain()
+        look_again = None
+        if self._doubt is not None:  # before its newest verdicts count, the prober may be doubted, or no longer
+            look = self._look(self._doubt, transitions, now)
+            look_again = look.look_again
+            for name in self._doubt.concerning(look.changed):
+                self._put(name, self._prober.verdict(name), concerned)
+        for target, verdict in transitions:
+            self._put(str(target), verdict, concerned)
         for key in concerned:
             self._on_change(key)
+        return look_again
+
+    @property
+    def freeze(self) -> Freeze | None:
+        """Why demotions are frozen, None where they are not."""
+        return None if self._doubt is None else self._doubt.freeze
 
     def fault(self, key: ServiceKey) -> str:
         """Why nothing of a service can be probed, "" where it can."""
         watch = self._watches.get(key)
         return "" if watch is None else watch.fault
+
+    def is_frozen(self, key: ServiceKey) -> bool:
+        """Whether endpoints of a service fail and are not believed."""
+        return self._doubt is not None and self._doubt.withheld(key) > 0
+
+    def remarks(self, key: ServiceKey) -> list[str]:
+        """What a person should know of the probing of a service."""
+        remarks = [fault] if (fault := self.fault(key)) else []
+        if self._doubt is not None and self._doubt.freeze is not None and self.is_frozen(key):
+            remarks.append(f"what fails is kept as it was: {CUT_OFF}: {self._doubt.freeze.reason}")
+        return remarks
 
     def undecided(self) -> int:
         """How many endpoints that are checked have no verdict yet."""
@@ -96,6 +144,28 @@ class Probing:
         """Stops probing for a service."""
         if watch := self._watches.pop(key, None):
             self._drop([target for target in watch.ids if target])
+            if self._doubt is not None:
+                self._doubt.resize(key, 0, 0.0)
+
+    def _look(self, doubt: SelfDoubt, transitions: list[tuple[Hashable, Verdict]], now: float) -> Look:
+        for target, verdict in transitions:
+            if target not in self._places:
+                doubt.sentinel(str(target), verdict.health)
+        for target, sign in self._prober.drain_signs():
+            if place := self._places.get(str(target)):
+                key, index = place
+                host = self._watches[key].candidates[index].identity.address
+                doubt.sign(str(target), key, host, now, failing=sign.failing, was_healthy=sign.was_healthy)
+        return doubt.look(now)
+
+    def _put(self, target: str, verdict: Verdict, concerned: dict[ServiceKey, None]) -> None:
+        if place := self._places.get(target):  # else it left while its last probe was under way
+            key, index = place
+            self._watches[key].verdicts[index] = self._believed(target, verdict)
+            concerned[key] = None
+
+    def _believed(self, target: str, verdict: Verdict) -> Verdict:
+        return verdict if self._doubt is None else self._doubt.believe(target, verdict)
 
     def _realign(
         self, key: ServiceKey, watch: _Watch, candidates: tuple[Candidate, ...], rules: tuple[Rule, ...]
@@ -120,12 +190,27 @@ class Probing:
         self._places.update({target: (key, index) for index, target in enumerate(ids) if target})
         watch.rules, watch.candidates, watch.ids = rules, candidates, ids
         nothing = UNKNOWN if watch.fault else None
-        watch.verdicts = [self._prober.verdict(target) if target else nothing for target in ids]
+        watch.verdicts = [self._believed(one, self._prober.verdict(one)) if one else nothing for one in ids]
+        if self._doubt is not None:
+            self._doubt.resize(key, sum(map(bool, ids)), max(map(_round, rules), default=0.0))
 
     def _drop(self, targets: list[str]) -> None:
         for target in targets:
             del self._places[target]
+            if self._doubt is not None:
+                self._doubt.forget(target)
         self._prober.remove(targets)
+
+
+def _sentinel(host: str, port: int) -> Target:
+    check = TcpCheck(TcpSocket(port=port), CheckContext(Path(), {}))
+    return Target(f"sentinel/{host_port(host, port)}", (Probe(check, SENTINEL_TIMING, host, port),), immediate=True)
+
+
+def _round(rule: Rule) -> float:
+    """Seconds after which an endpoint has shown that it is healthy, if it is."""
+    timing = rule.timing
+    return timing.period * timing.success_threshold + timing.timeout + 1.0
 
 
 def probes_of(candidate: Candidate, rules: tuple[Rule, ...]) -> tuple[Probe, ...]:

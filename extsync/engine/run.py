@@ -13,25 +13,30 @@ from functools import partial
 
 import msgspec
 
+from extsync.changes import Change
 from extsync.config.loader import Loaded, LoadResult
 from extsync.config.problems import Problem
 from extsync.engine.desired import Step
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.prepare import prepare
-from extsync.engine.probing import Probing
+from extsync.engine.probing import CUT_OFF, Probing
 from extsync.engine.queue import WorkQueue
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
 from extsync.engine.telling import describe, failure, transitions
 from extsync.engine.view import ClusterView
 from extsync.engine.world import World, no_fence
-from extsync.errors import ConfigError, Unavailable
+from extsync.errors import ConfigError, StoreError
 from extsync.health.prober import Prober
+from extsync.kube.events import Recorder
 from extsync.kube.flow import Backoff, TokenBucket
-from extsync.kube.writer import Fence, Writer, Written
+from extsync.kube.writer import Failed, Fence, ObjectKey, Writer, Written, object_key
 from extsync.model import Observation, ServiceKey
 from extsync.plan.changes import Changes
+from extsync.plan.doubt import DoubtPolicy, Freeze, SelfDoubt
+from extsync.plan.plan import Current
 from extsync.plan.removal import removal
+from extsync.seams import Timer
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +55,15 @@ class Options(msgspec.Struct, frozen=True):
     """Process settings, as far as the engine reads them; durations in seconds. ``namespaces`` empty: all."""
 
     owner: str = "default"
+    instance: str = "extsync"
     namespaces: tuple[str, ...] = ()
     concurrency: int = 4
     qps: float = 20.0
     burst: int = 30
     request_timeout: float = 10.0
     max_in_flight: int = 10_000
+    doubt: DoubtPolicy = DoubtPolicy()
+    sentinels: tuple[tuple[str, int], ...] = ()
 
 
 class Engine:
@@ -79,7 +87,7 @@ class Engine:
         self._prober = Prober(
             clock=clock, io=world.io, max_in_flight=options.max_in_flight, wake=self._verdicts_changed.set
         )
-        self._probing = Probing(self._prober, on_change=self._verdicts_of)
+        self._probing = Probing(self._prober, on_change=self._verdicts_of, doubt=SelfDoubt(options.doubt))
         self._writer = Writer(
             world.store,
             clock=clock,
@@ -89,11 +97,13 @@ class Engine:
             deleted=self._view.deleted,
             timeout=options.request_timeout,
         )
+        self._recorder = Recorder(world.store, clock=clock, random=world.random, instance=options.instance)
         self._services: dict[ServiceKey, _Kept] = {}
         self._problems: frozenset[Problem] = frozenset()
         self._unanswered: dict[ServiceKey, None] = {}
         self._refused: dict[ServiceKey, Loaded] = {}
         self._said: dict[ServiceKey, str] = {}
+        self._freeze: Freeze | None = None
         self._tasks: asyncio.TaskGroup
 
     async def run(self, feed: ManifestFeed) -> None:
@@ -103,7 +113,9 @@ class Engine:
                 self._tasks = tasks
                 self._view.start(tasks)
                 await self._prober.start()
+                self._probing.watch_sentinels(self._options.sentinels)
                 tasks.create_task(self._collect_verdicts(), name="verdicts")
+                tasks.create_task(self._recorder.run(), name="events")
                 tasks.create_task(feed.run(self._take), name="manifests")
                 await self._view.synced()
                 log.info("read what the cluster has")
@@ -188,11 +200,40 @@ class Engine:
             self._queue.add_after(key, kept.rests_until - self._world.clock.monotonic())
 
     async def _collect_verdicts(self) -> None:
+        clock = self._world.clock
+        timer: Timer | None = None
         while True:
             await self._verdicts_changed.wait()
-            await self._world.clock.sleep(GATHER)
+            await clock.sleep(GATHER)
             self._verdicts_changed.clear()
-            self._probing.collect()
+            look_again = self._probing.collect(clock.monotonic())
+            if timer is not None:
+                timer.cancel()
+            timer = None
+            if look_again is not None:
+                timer = clock.call_later(max(0.0, look_again - clock.monotonic()), self._verdicts_changed.set)
+            self._tell_freeze()
+
+    def _tell_freeze(self) -> None:
+        known, self._freeze = self._freeze, self._probing.freeze
+        if known is None and self._freeze is not None:
+            log.warning("%s: %s; no failure is believed until that is over", CUT_OFF, self._freeze.reason)
+        elif known is not None and self._freeze is None:
+            lasted = self._world.clock.monotonic() - known.since
+            log.warning("failures are believed again, after %.0f s: what still fails now is not ready", lasted)
+
+    def _record_freeze(self, kept: _Kept, current: Current) -> None:
+        """Puts an event on the Service of which failures are not believed, and when they are again."""
+        frozen = self._probing.is_frozen(kept.state.key)
+        if frozen is kept.frozen or current.service is None:
+            return
+        kept.frozen = frozen
+        freeze = self._probing.freeze
+        if freeze is not None and frozen:
+            text = f"What fails is kept as it was: {CUT_OFF}: {freeze.reason}"
+            self._recorder.tell(current.service, "Warning", "ProberIsolated", text)
+        else:
+            self._recorder.tell(current.service, "Normal", "ProberConnected", "Failing checks count again")
 
     # ---- reconcile ---------------------------------------------------------------------------------------------------
 
@@ -215,7 +256,8 @@ class Engine:
             log.exception("%s: a defect in extsync; tried again in %.0f s", key, wait)
             self._queue.add_after(key, wait)
             return
-        if any(isinstance(failed.error, Unavailable) for failed in written.failed):
+        if written.unanswered:
+            kept.unanswered.update((object_key(change), change) for change in written.unanswered)
             self._unanswered[key] = None
         else:
             self._unanswered.pop(key, None)
@@ -246,7 +288,8 @@ class Engine:
         candidates = kept.state.candidates(current, now)
         verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules)
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
-        kept.report(decision, self._probing.fault(key))
+        kept.report(decision, self._probing.remarks(key))
+        self._record_freeze(kept, current)
         if decision.look_again is not None:
             self._queue.add_after(key, max(SOONEST, decision.look_again - now))
         if not decision.plan.changes.is_empty:
@@ -274,6 +317,8 @@ class Engine:
         if changes.is_empty:
             kept.warn([])
             return Written()
+        if kept.unanswered:
+            return await self._find_out(kept)
         written = await self._writer.write(
             changes.items,
             writes_per_minute=prepared.manifest.spec.policy.writes_per_minute,
@@ -287,11 +332,23 @@ class Engine:
         )
         return written
 
+    async def _find_out(self, kept: _Kept) -> Written:
+        """What became of the writes without an answer is read before anything else is written."""
+        for name, change in list(kept.unanswered.items()):
+            try:
+                await self._writer.reread(change)
+            except StoreError as error:
+                return Written(failed=(Failed(change, error),))
+            del kept.unanswered[name]
+        self._queue.add(kept.state.key)  # to plan from what is there
+        return Written()
+
 
 class _Kept:
     """A service that is kept: its state, its running sources and what was last said of it.
 
-    ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it.
+    ``frozen``: its failures are not believed. ``unanswered`` are writes of which it is not known whether they were
+    made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it.
     """
 
     def __init__(self, state: ServiceState, sources: RunningSources) -> None:
@@ -300,15 +357,17 @@ class _Kept:
         self.decision: Decision | None = None
         self.leaving = False
         self.rests_until = 0.0
+        self.frozen = False
+        self.unanswered: dict[ObjectKey, Change] = {}
         self._remarked: frozenset[str] = frozenset()
         self._warned: frozenset[str] = frozenset()
 
-    def report(self, decision: Decision, fault: str) -> None:
+    def report(self, decision: Decision, more: list[str]) -> None:
         """Logs what is new in ``decision``: endpoints that changed, and what there is to say of the service."""
         key, before, self.decision = self.state.key, self.decision, decision
         for line in transitions(before, decision):
             log.info("%s: %s", key, line)
-        remarks = [*self.state.remarks(decision), *([fault] if fault else [])]
+        remarks = [*self.state.remarks(decision), *more]
         self._remarked = _log_new(key, remarks, self._remarked)
 
     def warn(self, lines: list[str]) -> None:

@@ -57,7 +57,7 @@ def place(endpoint: Endpoint) -> str:
 
 def because(endpoint: Endpoint, verdict: Verdict | None) -> str:
     """Why an endpoint is as it is; with the error of the probe where probing decided."""
-    if endpoint.why in (Why.UNHEALTHY, Why.DRAINING_DOWN) and verdict is not None and verdict.reason:
+    if endpoint.why in (Why.UNHEALTHY, Why.DRAINING_DOWN, Why.DOUBTED) and verdict is not None and verdict.reason:
         return f"{endpoint.why.value}: {verdict.reason}"
     return endpoint.why.value
 

@@ -14,11 +14,11 @@ import msgspec
 from extsync.health.limits import affordable, raise_descriptor_limit
 from extsync.health.record import Record, pace_of
 from extsync.health.scheduler import Scheduler
-from extsync.health.target import Evidence, Probe, Stats, Target
+from extsync.health.target import Evidence, Probe, Sign, Stats, Target
 from extsync.health.thresholds import advance
 from extsync.health.verdicts import conclude, description
 from extsync.health.wheel import tick_after
-from extsync.model import UNKNOWN, Verdict
+from extsync.model import UNKNOWN, Health, Verdict
 from extsync.seams import Clock, ProbeIO, stable_fraction
 
 
@@ -32,8 +32,8 @@ class _Entry(msgspec.Struct, gc=False, eq=False):
 class Prober:
     """Probes targets and reports transitions of their verdicts.
 
-    ``wake`` is called when there is something to drain, once until it is drained; it may come in the middle of any
-    method, and must do no more than note it down. Methods belong to the event loop in which ``start`` was awaited.
+    ``wake`` is called when there is something to drain, once until ``drain`` is called; it may come in the middle of
+    any method, and must do no more than note it down. Methods belong to the event loop in which ``start`` was awaited.
     """
 
     def __init__(
@@ -53,7 +53,8 @@ class Prober:
         self._scheduler = Scheduler(clock=clock, io=io, on_result=self._on_result, on_settled=self._tell)
         self._entries: dict[Hashable, _Entry] = {}
         self._transitions: dict[Hashable, Verdict] = {}
-        self._told = False
+        self._signs: dict[Hashable, Sign] = {}
+        self._told = self._news = False
         self._passed = 0
         self._failed = 0
 
@@ -66,6 +67,7 @@ class Prober:
         self._scheduler.close()
         self._entries.clear()
         self._transitions.clear()
+        self._signs.clear()
 
     def upsert(self, targets: Iterable[Target]) -> None:
         """Adds targets, or changes them: a probe that is as before goes on, any other starts from nothing.
@@ -84,6 +86,7 @@ class Prober:
             entry = self._entries.pop(target, None)
             if entry is not None:
                 self._transitions.pop(target, None)
+                self._signs.pop(target, None)
                 for record in entry.records:
                     self._scheduler.drop(record)
 
@@ -93,6 +96,12 @@ class Prober:
         self._transitions.clear()
         self._told = False
         return changed
+
+    def drain_signs(self) -> list[tuple[Hashable, Sign]]:
+        """The targets that began to fail or ceased to since the last call, long before that is a verdict."""
+        signs = list(self._signs.items())
+        self._signs.clear()
+        return signs
 
     def verdict(self, target: Hashable) -> Verdict:
         """The verdict on a target; UNKNOWN also where there is no such target."""
@@ -165,8 +174,10 @@ class Prober:
             record.note = ""
         record.latency = now - record.began
         record.ended = now
-        pace = record.pace
-        health, record.run = advance(record.health, record.run, failure is None, pace.rise, pace.fall)
+        pace, run = record.pace, record.run
+        health, record.run = advance(record.health, run, failure is None, pace.rise, pace.fall)
+        if (run < 0) is not (record.run < 0):
+            self._note_sign(record.target)
         if health is not record.health:
             record.health = health
             self._conclude(record.target, self._entries[record.target])
@@ -175,12 +186,19 @@ class Prober:
         health, reason = conclude(entry.records)
         if health is not entry.verdict.health:
             entry.verdict = self._transitions[target] = Verdict(health, self._clock.wall(), reason)
+            self._news = True
         elif reason != entry.verdict.reason:
             entry.verdict = Verdict(health, entry.verdict.since, reason)
 
+    def _note_sign(self, target: Hashable) -> None:
+        entry = self._entries[target]
+        failing = any(record.run < 0 for record in entry.records)
+        self._signs[target] = Sign(failing, entry.verdict.health is Health.HEALTHY)
+        self._news = True
+
     def _tell(self) -> None:
-        if self._transitions and not self._told:
-            self._told = True
+        if self._news and not self._told:
+            self._told, self._news = True, False
             self._wake()
 
     def _evidence(self, record: Record) -> Evidence:

@@ -50,6 +50,16 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     immediate: bool = False
 
 
+class Sign(msgspec.Struct, frozen=True, gc=False):
+    """The latest results of a target have changed from passes to a failure, or to passes again (``failing`` False).
+
+    ``was_healthy`` is whether its verdict was healthy at that moment.
+    """
+
+    failing: bool
+    was_healthy: bool
+
+
 class Evidence(msgspec.Struct, frozen=True, gc=False):
     """What is known of one probe of a target.
 

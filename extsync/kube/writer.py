@@ -7,6 +7,7 @@ what was not done is planned again from what is then there.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -100,6 +101,11 @@ class Written(msgspec.Struct, frozen=True):
     def stale(self) -> bool:
         """Whether the plan was made from objects that are no longer so: plan again from what is there."""
         return isinstance(self.stopped, Conflict | AlreadyExists | NotFound)
+
+    @property
+    def unanswered(self) -> tuple[Change, ...]:
+        """The changes of which it is not known whether they were made."""
+        return tuple(failed.change for failed in self.failed if isinstance(failed.error, Unavailable))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -252,15 +258,23 @@ class Writer:
         """
         current.fail(change, error)
         current.stop(error)
+        with contextlib.suppress(StoreError):  # then the watch will tell
+            await self.reread(change)
+
+    async def reread(self, change: Change) -> None:
+        """Shows the cache what became of a change; raises StoreError where that cannot be found out now.
+
+        A write without an answer may have been made all the same, and a plan from before it takes an endpoint for
+        published where it no longer is.
+        """
         kind, namespace, name = object_key(change)
         try:
             self._written(await self._store.get(kind, namespace, name, timeout=self._timeout))
         except NotFound:
-            uid = change.obj.metadata.uid if isinstance(change, Update) else None
+            uid = change.uid if isinstance(change, Delete) else None
+            uid = change.obj.metadata.uid if isinstance(change, Update) else uid
             if uid is not None:
                 self._deleted(kind, namespace, name, uid)
-        except StoreError:
-            pass  # the watch will tell
 
 
 class _Round:

@@ -119,7 +119,7 @@ def _health(candidate: Candidate, verdict: Verdict | None, last: States, before:
     if verdict is None or not probe_counts:
         return True, Why.DECLARED
     if verdict.health is Health.HEALTHY:
-        return True, Why.HEALTHY
+        return True, Why.DOUBTED if verdict.doubted else Why.HEALTHY
     if verdict.health is Health.UNHEALTHY and (candidate.health != "proven" or _was_proven(before)):
         return False, Why.UNHEALTHY
     return _unknown(candidate.identity, last, before)
@@ -127,7 +127,7 @@ def _health(candidate: Candidate, verdict: Verdict | None, last: States, before:
 
 def _was_proven(before: Endpoint | None) -> bool:
     """Whether the probe has seen the endpoint healthy in this process."""
-    return before is not None and before.why in (Why.HEALTHY, Why.UNHEALTHY)
+    return before is not None and before.why in (Why.HEALTHY, Why.UNHEALTHY, Why.DOUBTED)
 
 
 def _unknown(identity: Identity, last: States, before: Endpoint | None) -> tuple[bool, Why]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,11 +33,12 @@ def extsync(*arguments: str | Path, kubeconfig: Path, stdin: str | None = None) 
 class Running:
     """``extsync run`` inside a ``with`` block; at its end it is stopped by SIGTERM, and must end well."""
 
-    def __init__(self, *arguments: str | Path, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, *arguments: str | Path, kubeconfig: Path, log: Path, within: Sequence[str] = ()) -> None:
+        """``within``: a command that runs the one behind it somewhere else."""
         self.log = log
         with log.open("a") as output:
             self._process = subprocess.Popen(
-                [COMMAND, "run", *map(str, arguments)],
+                [*within, COMMAND, "run", *map(str, arguments)],
                 env={**_environment(), "KUBECONFIG": str(kubeconfig)},
                 stdout=output,
                 stderr=output,

@@ -51,6 +51,7 @@ def test_the_account_of_the_deployment_is_the_one_that_has_the_role(control_plan
         ("endpointslices.discovery.k8s.io", READ + WRITE),
         ("pods", READ),
         ("nodes", READ),
+        ("events", ("create", "update")),
     ],
 )
 def test_the_role_allows_what_extsync_does(
@@ -69,6 +70,7 @@ def test_the_role_allows_what_extsync_does(
         ("pods", WRITE),
         ("pods/log", READ),
         ("nodes", WRITE),
+        ("events", (*READ, "delete")),
     ],
 )
 def test_the_role_allows_nothing_else(

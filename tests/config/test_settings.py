@@ -137,3 +137,15 @@ def test_reading_manifests_imports_nothing_that_is_slow() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     slow = {"pydantic_settings", "asyncio", "aiohttp", "rich", "kubernetes_asyncio", "extsync.config.schema"}
     assert slow.isdisjoint(run.stdout.split())
+
+
+@pytest.mark.parametrize("text", ["192.0.2.1", "dns.example:53", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1:53"])
+def test_a_sentinel_is_an_address_with_a_port(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTSYNC_SENTINELS", f"192.0.2.2:53,{text}")
+    with pytest.raises(ConfigError, match=r"^EXTSYNC_SENTINELS: is no address with a port: write 192\.0\.2\.1:53"):
+        load_settings()
+
+
+def test_sentinels_may_have_either_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTSYNC_SENTINELS", "192.0.2.1:53,[2001:DB8:0::1]:53")
+    assert load_settings().sentinels == ("192.0.2.1:53", "[2001:db8::1]:53")

@@ -81,7 +81,7 @@ async def test_verdicts_are_aligned_with_the_candidates_and_reported_once_a_serv
         assert setup.probing.sync(ORDERS, found, checks) == (UNKNOWN, None, UNKNOWN)
         assert setup.probing.undecided() == 2
         await setup.clock.sleep(PERIOD + 1)
-        setup.probing.collect()
+        setup.probing.collect(0.0)
         assert health(setup.probing.sync(ORDERS, found, checks)) == [Health.HEALTHY, None, Health.HEALTHY]
         assert setup.told == [ORDERS]
         assert setup.probing.undecided() == 0
@@ -94,11 +94,11 @@ async def test_an_endpoint_that_stays_keeps_its_verdict_wherever_it_stands() -> 
         checks = rules()
         setup.probing.sync(ORDERS, candidates(A, B), checks)
         await setup.clock.sleep(PERIOD + 1)
-        setup.probing.collect()
+        setup.probing.collect(0.0)
         verdicts = setup.probing.sync(ORDERS, candidates(C, B), checks)
         assert health(verdicts) == [Health.UNKNOWN, Health.HEALTHY]
         await setup.clock.sleep(PERIOD + 1)
-        setup.probing.collect()
+        setup.probing.collect(0.0)
         assert health(setup.probing.sync(ORDERS, candidates(B, C), checks)) == [Health.HEALTHY, Health.HEALTHY]
 
 
@@ -116,7 +116,7 @@ async def test_an_endpoint_that_left_is_not_probed_any_more() -> None:
         await setup.clock.sleep(2 * PERIOD)
         assert not setup.io.connections
         assert setup.prober.stats.targets == 0
-        setup.probing.collect()  # the last verdict on what was forgotten
+        setup.probing.collect(0.0)  # the last verdict on what was forgotten
         setup.probing.forget(ORDERS)
 
 
@@ -129,7 +129,7 @@ async def test_one_address_in_two_services_is_probed_for_each() -> None:
         setup.probing.sync(CARTS, candidates(A), checks)
         setup.probing.forget(ORDERS)
         await setup.clock.sleep(PERIOD + 1)
-        setup.probing.collect()
+        setup.probing.collect(0.0)
         assert setup.told == [CARTS]
 
 
@@ -150,7 +150,7 @@ async def test_a_changed_check_starts_from_nothing() -> None:
         found = candidates(A)
         setup.probing.sync(ORDERS, found, rules())
         await setup.clock.sleep(PERIOD + 1)
-        setup.probing.collect()
+        setup.probing.collect(0.0)
         changed = rules({**CHECK, "tcpSocket": {"port": 81}})
         assert health(setup.probing.sync(ORDERS, found, changed)) == [Health.UNKNOWN]
 
@@ -201,7 +201,7 @@ async def test_while_a_check_asks_for_a_port_that_is_missing_no_verdict_is_known
         found, checks = candidates(A), rules()
         setup.probing.sync(ORDERS, found, checks)
         await setup.clock.sleep(PERIOD + 1)
-        setup.probing.collect()
+        setup.probing.collect(0.0)
         renamed = candidates(A, ports=(PortSpec("web", 80),))
         assert health(setup.probing.sync(ORDERS, renamed, rules(check("http")))) == [Health.UNKNOWN]
         assert "port 'http'" in setup.probing.fault(ORDERS)

@@ -14,7 +14,7 @@ from extsync.errors import ConfigError, Forbidden
 from extsync.health.registry import CheckRegistry
 from extsync.kube.memory import Fault
 from extsync.model import Backend, Observation, Outcome
-from extsync.objects import Endpoints, EndpointSlice, Service
+from extsync.objects import Endpoints, EndpointSlice, KubeObject, Service
 from extsync.seams.virtual import virtual_time
 from extsync.sources.base import Emit
 from tests.engine.support import (
@@ -366,3 +366,28 @@ async def test_stopping_leaves_everything_as_it_is() -> None:
         assert rig.versions() == before
         assert rig.io.open_sockets == 0
         rig.start()
+
+
+@virtual_time
+async def test_what_became_of_a_write_without_an_answer_is_read_before_the_next_one() -> None:
+    """A plan from before it could take an endpoint from where it has moved to."""
+    rig = Rig()
+    async with rig.running(plain("orders", A, publish=["EndpointSlice"])):
+        await rig.until(lambda: rig.slices("orders") == ready(A), within=1)
+        lost = [Fault(lost=True)]
+
+        def faults(verb: str, kind: type[KubeObject], at: tuple[str, str]) -> Fault | None:
+            if kind is not EndpointSlice:
+                return None
+            if verb == "event":
+                return Fault(before=60.0)  # and the watch is slow to tell
+            return lost.pop() if verb == "update" and lost else None
+
+        rig.faults = faults
+        before = len(rig.requests)
+        rig.manifests.put(plain("orders", A, B, publish=["EndpointSlice"]))
+        await rig.until(lambda: rig.slices("orders") == ready(A, B), within=1)
+        rig.manifests.put(plain("orders", A, C, publish=["EndpointSlice"]))
+        await rig.until(lambda: rig.slices("orders") == ready(A, C), within=31)
+        verbs = [request.verb for request in rig.requests[before:] if request.kind is EndpointSlice]
+        assert [verb for verb in verbs if verb != "event"] == ["update", "get", "update"]

@@ -8,6 +8,7 @@ from extsync.engine.run import Options
 from extsync.errors import Unavailable
 from extsync.kube.memory import Fault
 from extsync.objects import Endpoints, EndpointSlice
+from extsync.plan.doubt import DoubtPolicy
 from extsync.seams.virtual import virtual_time
 from extsync.seams.virtual_net import Behaviour, BlackHole, Failing
 from tests.engine.support import (
@@ -268,7 +269,7 @@ async def test_while_the_api_server_is_away_probing_goes_on_and_the_newest_state
 
 @virtual_time
 async def test_the_first_write_that_is_answered_again_wakes_all_services_that_wait() -> None:
-    rig = Rig()
+    rig = Rig(options=Options(namespaces=(NAMESPACE,), doubt=DoubtPolicy(services=0)))
     names = [f"s{number}" for number in range(10)]
     addresses = {name: f"198.51.100.{number}" for number, name in enumerate(names, 1)}
     rig.up(*addresses.values())

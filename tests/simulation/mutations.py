@@ -20,6 +20,7 @@ from extsync.kube import writer
 from extsync.kube.cache import Cache
 from extsync.model import Observation, Outcome
 from extsync.plan import judge, publication, subsets
+from extsync.plan.doubt import SelfDoubt
 from extsync.plan.merge import SourceSet
 from extsync.plan.metadata import Frame
 from extsync.sources.holds import LastGood, _Part
@@ -56,7 +57,7 @@ def a_restart_forgets_what_was_published(patch: Patch) -> None:
 
 
 def verdicts_are_never_collected(patch: Patch) -> None:
-    patch.setattr(Probing, "collect", lambda self: None)
+    patch.setattr(Probing, "collect", lambda self, now: None)
 
 
 def what_takes_away_goes_first(patch: Patch) -> None:
@@ -111,18 +112,29 @@ def slices_of_others_are_taken_over(patch: Patch) -> None:
     patch.setattr("extsync.plan.ownership.is_ours", lambda slice_, service, owner: True)
 
 
+def a_failing_link_of_its_own_is_taken_for_failing_backends(patch: Patch) -> None:
+    patch.setattr(SelfDoubt, "_evidence", lambda self: "")
+
+
+def a_freeze_never_ends(patch: Patch) -> None:
+    evidence = SelfDoubt._evidence
+    patch.setattr(SelfDoubt, "_evidence", lambda self: self._reason or evidence(self))
+
+
 MUTATIONS: tuple[tuple[Callable[[Patch], None], int, int], ...] = (
-    (an_error_empties_the_source, 3, 1),
+    (an_error_empties_the_source, 6, 1),
     (an_empty_answer_is_believed_at_once, 2, 1),
     (a_start_waits_for_no_source, 1, 1),
     (a_restart_forgets_what_was_published, 2, 2),
-    (what_takes_away_goes_first, 31, 1),
-    (what_takes_away_goes_out_after_a_failed_create, 31, 1),
+    (what_takes_away_goes_first, 20, 1),
+    (what_takes_away_goes_out_after_a_failed_create, 44, 1),
     (endpoints_beside_slices_are_mirrored, 0, 3),
     (slices_of_others_are_taken_over, 0, 5),
     (verdicts_are_never_collected, 0, 7),
     (deletions_by_others_pass_unseen, 0, 7),
-    (a_broken_watch_is_the_end, 0, 7),
+    (a_broken_watch_is_the_end, 10, 7),
     (not_ready_addresses_are_left_out_of_endpoints, 1, 9),
+    (a_failing_link_of_its_own_is_taken_for_failing_backends, 0, 2),
+    (a_freeze_never_ends, 0, 7),
 )
 """Each bug with a seed that brings it out and the number of the invariant that it violates."""

@@ -2,7 +2,8 @@
 
 Three services show three ways of publishing: "rack" is static and checked, and publishes slices and Endpoints; "fleet"
 comes from a discovered source, is checked and published in small slices; "legacy" comes from a discovered source, is
-not checked and published as Endpoints alone, which the mirroring controller makes slices of.
+not checked and published as Endpoints alone, which the mirroring controller makes slices of. The routers are static and
+checked, and never down: there has to be something to compare when the network of extsync itself fails.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from typing import Any
 from extsync.config.loader import LoadResult, load
 from extsync.model import Backend, Observation, Outcome, several
 from extsync.seams import Clock
-from extsync.seams.virtual_net import BlackHole, Failing, Listening, ScriptedProbeIO
+from extsync.seams.virtual_net import Behaviour, BlackHole, Failing, Listening, ScriptedProbeIO
 from extsync.sources import registry
 from extsync.sources.base import Emit, Source, SourceContext
 
 NAMESPACE = "sim"
-SERVICES = ("rack", "fleet", "legacy")
+ROUTERS = {f"router-{number}": (f"192.0.2.{250 + number}",) for number in range(1, 4)}
+SERVICES = ("rack", "fleet", "legacy", *ROUTERS)
 PORT = 80
 PERIOD, THRESHOLD, TIMEOUT = 2, 2, 1
 SLICE_LIMITS = (3, 2)
@@ -30,7 +32,10 @@ FLEET = tuple(f"198.51.100.{number}" for number in range(1, 11))
 LEGACY = tuple(f"203.0.113.{number}" for number in range(1, 6))
 PARTS = ("even", "odd")
 """The parts of each discovered source."""
-CHECKED = (*RACK, *FLEET)
+STATIC = {"rack": RACK, **ROUTERS}
+MORTAL = (*RACK, *FLEET)
+"""Backends that go up and down."""
+CHECKED = (*MORTAL, *(address for addresses in ROUTERS.values() for address in addresses))
 
 _TIMES = f"periodSeconds: {PERIOD}, failureThreshold: {THRESHOLD}, timeoutSeconds: {TIMEOUT}"
 _CHECK = f"[{{tcpSocket: {{port: {PORT}}}, {_TIMES}}}]"
@@ -65,6 +70,19 @@ spec:
   sources: [{{name: legacy, file: {{files: [legacy]}}}}]
   publish: [Endpoints]
 """
+
+_ROUTER = f"""
+---
+apiVersion: extsync.dev/v1alpha1
+kind: ExternalService
+metadata: {{name: NAME, namespace: {NAMESPACE}}}
+spec:
+  service: {{}}
+  ports: [{{port: {PORT}}}]
+  sources: [{{name: router, static: {{backends: [{{address: ADDRESS}}]}}}}]
+  checks: {_CHECK}
+"""
+_MANIFESTS += "".join(_ROUTER.replace("NAME", name).replace("ADDRESS", *one) for name, one in ROUTERS.items())
 
 
 class Feed:
@@ -127,6 +145,8 @@ class World:
         self.up = dict.fromkeys(CHECKED, True)
         self.up_since = dict.fromkeys(CHECKED, 0.0)
         self.manifests = Manifests()
+        self._down: dict[str, Behaviour] = {}
+        self._cut: Behaviour | None = None
         self._io = io_
         for address in CHECKED:
             self.set_up(address, True)
@@ -136,8 +156,18 @@ class World:
         if up and not self.up[address]:
             self.up_since[address] = self._io.clock.monotonic()
         self.up[address] = up
-        down = BlackHole() if black_hole else Failing()
-        self._io.script(address, PORT, Listening() if up else down)
+        self._down[address] = BlackHole() if black_hole else Failing()
+        self._script(address)
+
+    def cut_off(self, how: Behaviour | None) -> None:
+        """The network of extsync itself fails, in one way or the other, or is back: None."""
+        self._cut = how
+        for address in CHECKED:
+            self._script(address)
+
+    def _script(self, address: str) -> None:
+        state = Listening() if self.up[address] else self._down[address]
+        self._io.script(address, PORT, self._cut or state)
 
     def create_source(self, kind: str, config: Any, context: SourceContext) -> Source:
         """Stands for ``sources.registry.create``: a ``file`` source here says what its feed says."""
@@ -145,12 +175,12 @@ class World:
 
     def desired(self, service: str) -> frozenset[str]:
         """The addresses that belong into a service."""
-        return frozenset(RACK) if service == "rack" else self.feeds[service].good
+        return frozenset(STATIC[service]) if service in STATIC else self.feeds[service].good
 
     def named_for(self, service: str, address: str) -> float:
         """The seconds for which ``address`` has belonged into a service without a break; 0 where it does not."""
         now = self._io.clock.monotonic()
-        return now if service == "rack" else now - self.feeds[service].named_since.get(address, now)
+        return now if service in STATIC else now - self.feeds[service].named_since.get(address, now)
 
     def up_for(self, address: str) -> float:
         """The seconds for which a backend has been up; for ever, where nothing checks it, and 0 where it is not."""

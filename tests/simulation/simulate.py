@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import random
 from collections import Counter
@@ -19,9 +20,9 @@ from extsync.model import Observation, Outcome
 from extsync.objects import Endpoints, EndpointSlice, KubeObject, Service
 from extsync.seams import SystemDialer
 from extsync.seams.virtual import SeededRandom, VirtualClock, run
-from extsync.seams.virtual_net import ScriptedProbeIO
+from extsync.seams.virtual_net import Behaviour, BlackHole, Failing, ScriptedProbeIO
 from tests.simulation.invariants import Checker, Violation
-from tests.simulation.scenario import CHECKED, NAMESPACE, PARTS, World
+from tests.simulation.scenario import MORTAL, NAMESPACE, PARTS, World
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Simulation:
         accidents: list[Callable[[], Awaitable[None]]] = [
             self._flip,
             self._flip,
+            self._own_link_fails,
             self._source_answers,
             self._source_fails,
             self._source_is_empty,
@@ -120,8 +122,15 @@ class Simulation:
     # ---- accidents ---------------------------------------------------------------------------------------------------
 
     async def _flip(self) -> None:
-        address = self._script.choice(CHECKED)
+        address = self._script.choice(MORTAL)
         self._world.set_up(address, not self._world.up[address], black_hole=self._script.random() < 0.3)
+
+    async def _own_link_fails(self) -> None:
+        """Nothing can be reached for a while, and nobody may be demoted for that."""
+        outages: list[Behaviour] = [BlackHole(), Failing(errno.ENETUNREACH, latency=None)]
+        self._world.cut_off(self._script.choice(outages))
+        await self._pass(self._script.uniform(0.0, 60.0))
+        self._world.cut_off(None)
 
     async def _source_answers(self) -> None:
         feed = self._world.feeds[self._script.choice(list(self._world.feeds))]
