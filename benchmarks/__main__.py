@@ -1,12 +1,14 @@
 """Runs the benchmarks in turn, each in a process of its own, and prints their figures as one table.
 
-``python -m benchmarks [--only PART]``; 1 where a goal was missed. Ratios compare figures of one run, so that they mean
-something on any machine; on a busy one they still sway by a third, and a goal that is missed there wants a second look.
+``python -m benchmarks [--only PART] [--short]``; 1 where a goal was missed. Ratios compare figures of one run, so that
+they mean something on any machine; on a busy one they still sway by a third, and a goal that is missed there wants a
+second look.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -14,8 +16,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from benchmarks import consul, dns, engine, plan, probes, sources, startup
-from benchmarks.figures import Row, all_good, print_table
+from benchmarks import balancers, closing, consul, dns, engine, kept, plan, probes, scale, sources, startup
+from benchmarks.figures import SHORT_VARIABLE, Row, all_good, print_table
 from extsync.sources.file.payload import parse
 
 
@@ -70,6 +72,10 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "dns": dns.rows,
     "consul": consul.rows,
     "probes": probes.rows,
+    "balancers": balancers.rows,
+    "kept": kept.rows,
+    "scale": scale.rows,
+    "closing": closing.rows,
     "engine": engine.rows,
     "memory": engine.memory,
 }
@@ -78,11 +84,14 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Figures of speed and memory.")
     parser.add_argument("--only", choices=PARTS, action="append", help="run this part; may be given several times")
+    parser.add_argument("--short", action="store_true", help="do what takes minutes small: it works, but means little")
     parser.add_argument("--rows", choices=PARTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.rows:
         sys.stdout.buffer.write(msgspec.json.encode(PARTS[args.rows]()))
         return 0
+    if args.short:
+        os.environ[SHORT_VARIABLE] = "1"
     rows: list[Row] = []
     for part in args.only or PARTS:
         print(f"{part} ...", end="", file=sys.stderr, flush=True)

@@ -29,6 +29,7 @@ from extsync.engine.world import World
 from extsync.kube.memory import MemoryStore
 from extsync.model import Health
 from extsync.objects import Endpoints, EndpointSlice, KubeObject, Service
+from extsync.plan.doubt import DoubtPolicy
 from extsync.seams import SystemClock, SystemDialer, SystemProbeIO, SystemRandom
 from extsync.seams.probe_io import ProbeSocket
 
@@ -71,7 +72,8 @@ class Bench:
         self.writes: Counter[str] = Counter()
         self.store = MemoryStore(clock=clock, random=random, faults=self._count)
         world = World(store=self.store, clock=clock, random=random, dialer=SystemDialer(), io=self.io)
-        self.engine = Engine(world, Options(qps=200.0, burst=200))
+        # Where everything refuses at once self-doubt would believe none of it.
+        self.engine = Engine(world, Options(qps=200.0, burst=200, doubt=DoubtPolicy(services=0)))
         self.manifests = FileManifests([str(folder)])
         self._feed = ManifestFeed(self.manifests, Desired(removal_delay=60.0), clock=clock, poll_interval=3600.0)
 

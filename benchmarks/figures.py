@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import msgspec
 
 from extsync.cli.output import table
+
+SHORT_VARIABLE = "EXTSYNC_BENCH_SHORT"
+SHORT = bool(os.environ.get(SHORT_VARIABLE))
+"""Whether the parts that take minutes are to be done small, which shows that they work but no figure to rely on."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

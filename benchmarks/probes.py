@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import resource
 import select
 import socket
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -33,19 +35,36 @@ from extsync.health.tcp import TcpCheck
 from extsync.seams import SystemClock, SystemProbeIO
 
 PART = "probes"
-ENDPOINTS = 10_000
-PERIOD = 5.0
-PER_TICK = int(ENDPOINTS / PERIOD / 100)
 TIMEOUT = 10.0  # generous, so that a busy machine makes nothing fail
-ROUNDS = 5
 WARM_UP = 0.5
-WINDOW = 1.2
 MEMORY_ENDPOINTS = 100_000
 MEMORY_LIMIT = 400 * 1024 * 1024 / MEMORY_ENDPOINTS
 FLOOR_GOAL = 1.5
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 CONTEXT = CheckContext(Path(), {})
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is measured: ``endpoints`` once each in ``period`` seconds, for ``window`` seconds, ``rounds`` times."""
+
+    endpoints: int = 10_000
+    period: float = 5.0
+    window: float = 1.2
+    rounds: int = 5
+
+    @property
+    def per_tick(self) -> int:
+        """How many checks belong in 10 ms."""
+        return int(self.endpoints / self.period / 100)
+
+    def __str__(self) -> str:
+        return f"{self.endpoints:,} endpoints, {self.per_tick * 100:,} a second"
+
+
+LOAD = Load()
+SHORT_LOAD = Load(endpoints=200, period=1.0, window=0.5, rounds=1)
 TCP = TcpCheck(TcpSocket.model_validate({"port": 80}), CONTEXT)
 HTTP = HttpCheck(HttpGet.model_validate({"port": 80, "path": "/healthz"}), CONTEXT)
 
@@ -110,14 +129,14 @@ def targets(check: Check, addresses: list[str], port: int, timing: Timing, *, im
     return [Target(address, (Probe(check, timing, address, port),), immediate) for address in addresses]
 
 
-async def prober(check: Check, port: int) -> float:
-    """CPU seconds per check of the prober in its stride."""
+async def prober(check: Check, port: int, load: Load = LOAD) -> float:
+    """CPU seconds per check of the prober in its stride: each endpoint has been probed and has a verdict."""
     running = Prober(clock=SystemClock(), io=SystemProbeIO(), wake=lambda: None)
     await running.start()
-    running.upsert(targets(check, hosts(ENDPOINTS), port, Timing(period=PERIOD, timeout=TIMEOUT)))
-    await asyncio.sleep(WARM_UP)
+    running.upsert(targets(check, hosts(load.endpoints), port, Timing(period=load.period, timeout=TIMEOUT)))
+    await asyncio.sleep(load.period + WARM_UP)
     before, started = running.stats, cpu()
-    await asyncio.sleep(WINDOW)
+    await asyncio.sleep(load.window)
     after, ended = running.stats, cpu()
     await running.close()
     if after.failed or after.skipped:
@@ -125,16 +144,16 @@ async def prober(check: Check, port: int) -> float:
     return (ended - started) / (after.passed - before.passed)
 
 
-async def floor(check: Check, port: int) -> float:
+async def floor(check: Check, port: int, load: Load = LOAD) -> float:
     """CPU seconds per check of a bare loop over epoll."""
     poller = select.epoll()
     flying: dict[int, socket.socket] = {}
     request = check.request("127.0.0.1", port)
     first = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET if request.data else select.EPOLLOUT
-    addresses = iter(hosts(ENDPOINTS))
+    addresses = itertools.cycle(hosts(load.endpoints))
     done, started, begin = 0, cpu(), time.monotonic()
-    for tick in range(int(WINDOW * 100)):
-        for _ in range(PER_TICK):
+    for tick in range(int(load.window * 100)):
+        for _ in range(load.per_tick):
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             sock.connect_ex((next(addresses), port))
             flying[sock.fileno()] = sock
@@ -187,11 +206,11 @@ async def client(port: int) -> float:
 
 async def _many(one: Callable[[str], Coroutine[None, None, None]]) -> float:
     """Runs ``one`` for many addresses, as many every 10 ms as the prober starts."""
-    addresses = iter(hosts(ENDPOINTS))
+    addresses = iter(hosts(LOAD.endpoints))
     tasks = []
     started, begin = cpu(), time.monotonic()
-    for tick in range(int(WINDOW * 100)):
-        tasks += [asyncio.create_task(one(next(addresses))) for _ in range(PER_TICK)]
+    for tick in range(int(LOAD.window * 100)):
+        tasks += [asyncio.create_task(one(next(addresses))) for _ in range(LOAD.per_tick)]
         await asyncio.sleep(max(0.0, begin + (tick + 1) / 100 - time.monotonic()))
     await asyncio.gather(*tasks)
     return (cpu() - started) / len(tasks)
@@ -200,7 +219,7 @@ async def _many(one: Callable[[str], Coroutine[None, None, None]]) -> float:
 async def compare(check: Check, usual: Callable[[int], Awaitable[float]], port: int) -> list[float]:
     """Median microseconds of CPU per check: the prober, the usual way, the floor; rounds interleaved."""
     rounds = []
-    for _ in range(ROUNDS):
+    for _ in range(LOAD.rounds):
         rounds.append([await prober(check, port), await usual(port), await floor(check, port)])
         gc.collect()
     return [statistics.median(column) * 1e6 for column in zip(*rounds, strict=True)]
@@ -240,7 +259,7 @@ def rows() -> list[Row]:
             ("httpGet", HTTP, client, "aiohttp, new connection", 0.3),
         ):
             ours, theirs, bare = asyncio.run(compare(check, usual, port))
-            what = f"CPU of a {kind} check, {ENDPOINTS:,} endpoints, {PER_TICK * 100:,} a second"
+            what = f"CPU of a {kind} check, {LOAD}"
             for reference, reference_is, limit in ((theirs, name, goal), (bare, "raw epoll", FLOOR_GOAL)):
                 found.append(
                     Row(

@@ -107,7 +107,7 @@ async def one_pass(
     """Runs the pass against the cluster of the command line, and prunes if asked; with why it could not prune."""
     progress = Progress()
     try:
-        async with cluster(args) as world:
+        async with cluster(args, settings) as world:
             once = Once(world, options, progress=progress.show)
             results = await once.run(services)
             if getattr(args, "prune", False) and not any(result.failed for result in results):

@@ -67,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_manifests(run)
     _add_cluster(run)
     _add_settings(run)
+    run.add_argument(
+        "--probe-workers", type=int, default=None, metavar="N", help="processes that probe (default: 0, in this one)"
+    )
 
     apply = _command(commands, "apply", "once: discover, probe, plan, show and write")
     _add_manifests(apply)

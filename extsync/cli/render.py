@@ -12,6 +12,7 @@ from extsync.cli.manifests import load_all
 from extsync.cli.objects import comparable
 from extsync.cli.output import write_document
 from extsync.cli.world import settings_of, world_of
+from extsync.config.settings import Settings
 from extsync.engine.offline import objects_of, render
 from extsync.engine.passes import OnceOptions, ServiceResult
 from extsync.engine.prepare import HURRY, Prepared, prepare
@@ -22,10 +23,11 @@ from extsync.seams import SystemClock, SystemRandom
 
 def main(args: argparse.Namespace) -> int:
     """Prints the objects; 0, or 1 where something of the manifests could not be rendered."""
-    owner = settings_of(args).owner
+    settings = settings_of(args)
+    owner = settings.owner
     services = [prepare(one.manifest, one.base_dir, owner=owner, hurry=HURRY) for one in load_all(args).manifests]
     options = OnceOptions(owner=owner, timeout=args.timeout, write=False, probe=args.probe)
-    results = asyncio.run(_render(options, services))
+    results = asyncio.run(_render(settings, options, services))
     documents = [
         document for prepared, result in zip(services, results, strict=True) for document in _of(prepared, result)
     ]
@@ -37,9 +39,9 @@ def main(args: argparse.Namespace) -> int:
     return 1 if any(result.failed for result in results) else 0
 
 
-async def _render(options: OnceOptions, services: Sequence[Prepared]) -> list[ServiceResult]:
+async def _render(settings: Settings, options: OnceOptions, services: Sequence[Prepared]) -> list[ServiceResult]:
     store = MemoryStore(clock=SystemClock(), random=SystemRandom())  # stays empty: without a cluster nothing is written
-    return await render(world_of(store), options, services)
+    return await render(world_of(store, probe_from=settings.probe_source_addresses), options, services)
 
 
 def _of(prepared: Prepared, result: ServiceResult) -> list[dict[str, Any]]:

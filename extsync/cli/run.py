@@ -42,7 +42,7 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
     manifests = FileManifests(args.paths, namespace=namespace_of(args), stdin=stdin)
     async with AsyncExitStack() as resources:
         resources.callback(manifests.close)
-        world = await resources.enter_async_context(cluster(args))
+        world = await resources.enter_async_context(cluster(args, settings))
         feed = ManifestFeed(
             manifests,
             Desired(removal_delay=settings.removal_delay),
@@ -74,6 +74,8 @@ def options_of(settings: Settings) -> Options:
         burst=settings.burst,
         request_timeout=settings.request_timeout,
         max_in_flight=settings.max_in_flight,
+        probe_workers=settings.probe_workers,
+        probe_source_addresses=settings.probe_source_addresses,
         doubt=DoubtPolicy(
             services=settings.self_doubt_services,
             service_share=settings.self_doubt_service_percent / 100,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,23 +23,32 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
     Raises ConfigError.
     """
-    flags: dict[str, Any] = {"owner": args.owner} if args.owner is not None else {}
-    return load_settings(args.config, overrides=flags)
+    flags: dict[str, Any] = {name: getattr(args, name, None) for name in ("owner", "probe_workers")}
+    return load_settings(args.config, overrides={name: flag for name, flag in flags.items() if flag is not None})
 
 
-def world_of(store: Store) -> World:
-    """The machine's own seams around ``store``, with no cluster for sources to look into."""
-    return World(store=store, clock=SystemClock(), random=SystemRandom(), dialer=SystemDialer(), io=SystemProbeIO())
+def world_of(store: Store, *, probe_from: Sequence[str] = ()) -> World:
+    """The machine's own seams around ``store``, with no cluster for sources to look into.
+
+    ``probe_from`` are the addresses that probes are sent from. Raises ConfigError where they cannot be.
+    """
+    return World(
+        store=store,
+        clock=SystemClock(),
+        random=SystemRandom(),
+        dialer=SystemDialer(),
+        io=SystemProbeIO(source_addresses=probe_from),
+    )
 
 
 @asynccontextmanager
-async def cluster(args: argparse.Namespace) -> AsyncIterator[World]:
+async def cluster(args: argparse.Namespace, settings: Settings) -> AsyncIterator[World]:
     """The cluster that ``--kubeconfig`` and ``--context`` name, as kubectl resolves them; raises ConfigError."""
     clock, dialer = SystemClock(), SystemDialer()
     access = await load_access(clock=clock, kubeconfig_path=args.kubeconfig, context=args.context)
     store = KubeStore(access, clock=clock, dialer=dialer)
     try:
-        world = world_of(store)
+        world = world_of(store, probe_from=settings.probe_source_addresses)
         watching = Watching(store, clock=world.clock, random=world.random)
         yield msgspec.structs.replace(world, watcher=watching)
     finally:

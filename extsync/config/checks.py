@@ -87,6 +87,7 @@ def _datagram(text: str) -> str:
 NonEmpty: TypeAlias = Annotated[str, Field(min_length=1)]
 Datagram: TypeAlias = Annotated[NonEmpty, AfterValidator(_datagram)]
 User: TypeAlias = Annotated[OneLine, Field(max_length=63)]
+GrpcService: TypeAlias = Annotated[OneLine, Field(max_length=255)]
 
 
 class HttpHeader(Block):
@@ -137,7 +138,7 @@ class Grpc(Block):
 
     port: PortRef
     host: ProbeHost | None = None
-    service: str = ""
+    service: GrpcService = ""
     tls_config: TLS | None = None
 
 

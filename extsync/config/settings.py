@@ -31,7 +31,7 @@ from extsync.config.files import read_files
 from extsync.config.messages import describe
 from extsync.config.problems import Problem, written
 from extsync.config.text import Document, Mark, TextFault
-from extsync.config.values import DnsLabel, Items, PositiveDuration, described
+from extsync.config.values import DnsLabel, Items, PositiveDuration, ProbeHost, described
 from extsync.errors import ConfigError
 
 PREFIX: Final = "EXTSYNC_"
@@ -72,6 +72,12 @@ def _sentinel(text: str) -> str:
     return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
 
 
+def _one_of_a_family(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    if len({":" in address for address in addresses}) != len(addresses):
+        raise ValueError("has two addresses of one family: probes are sent from one IPv4 and one IPv6 address at most")
+    return addresses
+
+
 Sentinel = Annotated[str, AfterValidator(_sentinel)]
 """Where a connection is accepted whenever the network is there: an IP address and a port."""
 
@@ -94,6 +100,10 @@ class Settings(BaseSettings):
     removal_delay: Duration = Duration(60)
     manifest_poll_interval: PositiveDuration = Duration(10)
     max_in_flight: Count = 10_000
+    probe_workers: Annotated[int, BeforeValidator(_number), Field(ge=0, le=64)] = 0
+    probe_source_addresses: Annotated[
+        Items[ProbeHost], NoDecode, BeforeValidator(_split), AfterValidator(_one_of_a_family)
+    ] = ()
     self_doubt_services: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 3
     self_doubt_service_percent: Share = 80
     self_doubt_percent: Share = 50

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from extsync.config.checks import TcpSocket
+from extsync.engine.prober import AnyProber
 from extsync.errors import ConfigError
 from extsync.health.base import Check, CheckContext, host_port
-from extsync.health.prober import Prober
 from extsync.health.target import Probe, Target, Timing
 from extsync.health.tcp import TcpCheck
 from extsync.model import UNKNOWN, Health, PortSet, ServiceKey, Verdict
@@ -22,6 +22,7 @@ from extsync.plan.doubt import Freeze, Look, SelfDoubt
 from extsync.plan.merge import Candidate
 
 CUT_OFF = "extsync itself seems to be cut off"
+STALE = "some endpoints have not been probed for over three periods: until they are, they stay as they were"
 
 SENTINEL_TIMING = Timing(period=2.0, timeout=1.0, failure_threshold=2)
 
@@ -40,15 +41,19 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class _Watch:
-    """One service's part: its candidates, the id of each target ("": nothing checks it) and its verdict, aligned."""
+    """One service's part: its candidates, the id of each target ("": nothing checks it) and its verdict, aligned.
 
-    __slots__ = ("candidates", "fault", "ids", "rules", "verdicts")
+    ``stale`` is how many of the verdicts are.
+    """
+
+    __slots__ = ("candidates", "fault", "ids", "rules", "stale", "verdicts")
 
     def __init__(self) -> None:
         self.rules: tuple[Rule, ...] = ()
         self.candidates: tuple[Candidate, ...] = ()
         self.ids: tuple[str, ...] = ()
         self.verdicts: list[Verdict | None] = []
+        self.stale = 0
         self.fault = ""
 
 
@@ -57,7 +62,7 @@ class Probing:
 
     def __init__(
         self,
-        prober: Prober,
+        prober: AnyProber,
         *,
         on_change: Callable[[ServiceKey], None],
         immediate: bool = False,
@@ -130,6 +135,8 @@ class Probing:
         remarks = [fault] if (fault := self.fault(key)) else []
         if self._doubt is not None and self._doubt.freeze is not None and self.is_frozen(key):
             remarks.append(f"what fails is kept as it was: {CUT_OFF}: {self._doubt.freeze.reason}")
+        if (watch := self._watches.get(key)) is not None and watch.stale:
+            remarks.append(STALE)  # without their number, which would be a new remark whenever it changes
         return remarks
 
     def undecided(self) -> int:
@@ -161,8 +168,12 @@ class Probing:
     def _put(self, target: str, verdict: Verdict, concerned: dict[ServiceKey, None]) -> None:
         if place := self._places.get(target):  # else it left while its last probe was under way
             key, index = place
-            self._watches[key].verdicts[index] = self._believed(target, verdict)
-            concerned[key] = None
+            watch, now = self._watches[key], self._believed(target, verdict)
+            before, watch.verdicts[index] = watch.verdicts[index], now
+            some_were, watch.stale = watch.stale > 0, watch.stale + now.stale - _is_stale(before)
+            # Staleness by itself decides nothing: the service is looked at only where there is something new to tell.
+            if now.stale is _is_stale(before) or not _decides_alike(before, now) or some_were is not (watch.stale > 0):
+                concerned[key] = None
 
     def _believed(self, target: str, verdict: Verdict) -> Verdict:
         return verdict if self._doubt is None else self._doubt.believe(target, verdict)
@@ -191,6 +202,7 @@ class Probing:
         watch.rules, watch.candidates, watch.ids = rules, candidates, ids
         nothing = UNKNOWN if watch.fault else None
         watch.verdicts = [self._believed(one, self._prober.verdict(one)) if one else nothing for one in ids]
+        watch.stale = sum(map(_is_stale, watch.verdicts))
         if self._doubt is not None:
             self._doubt.resize(key, sum(map(bool, ids)), max(map(_round, rules), default=0.0))
 
@@ -200,6 +212,14 @@ class Probing:
             if self._doubt is not None:
                 self._doubt.forget(target)
         self._prober.remove(targets)
+
+
+def _is_stale(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.stale
+
+
+def _decides_alike(before: Verdict | None, now: Verdict) -> bool:
+    return before is not None and (before.health, before.doubted) == (now.health, now.doubted)
 
 
 def _sentinel(host: str, port: int) -> Target:

@@ -19,6 +19,7 @@ from extsync.config.problems import Problem
 from extsync.engine.desired import Step
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.prepare import prepare
+from extsync.engine.prober import make_prober
 from extsync.engine.probing import CUT_OFF, Probing
 from extsync.engine.queue import WorkQueue
 from extsync.engine.service import Decision, ServiceState
@@ -27,7 +28,6 @@ from extsync.engine.telling import describe, failure, transitions
 from extsync.engine.view import ClusterView
 from extsync.engine.world import World, no_fence
 from extsync.errors import ConfigError, StoreError
-from extsync.health.prober import Prober
 from extsync.kube.events import Recorder
 from extsync.kube.flow import Backoff, TokenBucket
 from extsync.kube.writer import Failed, Fence, ObjectKey, Writer, Written, object_key
@@ -52,7 +52,10 @@ SOONEST = 0.01
 
 
 class Options(msgspec.Struct, frozen=True):
-    """Process settings, as far as the engine reads them; durations in seconds. ``namespaces`` empty: all."""
+    """Process settings, as far as the engine reads them; durations in seconds. ``namespaces`` empty: all.
+
+    ``probe_workers`` 0: probes are made in this process.
+    """
 
     owner: str = "default"
     instance: str = "extsync"
@@ -62,6 +65,8 @@ class Options(msgspec.Struct, frozen=True):
     burst: int = 30
     request_timeout: float = 10.0
     max_in_flight: int = 10_000
+    probe_workers: int = 0
+    probe_source_addresses: tuple[str, ...] = ()
     doubt: DoubtPolicy = DoubtPolicy()
     sentinels: tuple[tuple[str, int], ...] = ()
 
@@ -84,8 +89,12 @@ class Engine:
             on_change=self._object_changed,
         )
         self._verdicts_changed = asyncio.Event()
-        self._prober = Prober(
-            clock=clock, io=world.io, max_in_flight=options.max_in_flight, wake=self._verdicts_changed.set
+        self._prober = make_prober(
+            world,
+            workers=options.probe_workers,
+            source_addresses=options.probe_source_addresses,
+            max_in_flight=options.max_in_flight,
+            wake=self._verdicts_changed.set,
         )
         self._probing = Probing(self._prober, on_change=self._verdicts_of, doubt=SelfDoubt(options.doubt))
         self._writer = Writer(

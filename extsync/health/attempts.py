@@ -2,7 +2,11 @@
 
 There is no task, future or callback per attempt. The poller is what the event loop watches; each wake-up handles a
 bounded number of events for a bounded time, and the loop runs others in between. Sockets are registered edge-triggered,
-once, whatever they wait for. A bare connect, the cheapest and most frequent attempt, needs no object but its socket.
+once, whatever they wait for. A bare connect, the cheapest and most frequent attempt, needs no object but its socket,
+and no poller either where it stands as soon as all of a portion have been started.
+
+An attempt on a kept connection that turns out to be of no use any more, before it has had any answer, begins again on
+a new one within the same deadline: that a server closes connections which nobody uses says nothing about it.
 """
 
 from __future__ import annotations
@@ -12,14 +16,15 @@ import errno
 import ssl
 import struct
 from collections.abc import Callable
-from socket import SO_LINGER, SOL_SOCKET
+from socket import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from typing import Final
 
 from extsync.health import tls_words
-from extsync.health.base import Failed, Follow, Passed, Request, Result
+from extsync.health.base import Failed, Follow, Keep, Passed, Request, Result
 from extsync.health.conversation import BROKEN, Conversation, OwnFault, refusal, words
+from extsync.health.parking import Parking
 from extsync.health.record import Record
-from extsync.seams import Clock, Poller, ProbeIO, epoll
+from extsync.seams import Clock, Poller, ProbeIO, ProbeSocket, epoll
 
 REDIRECTS: Final = 10
 
@@ -30,11 +35,17 @@ _LINGER_NONE: Final = struct.pack("ii", 1, 0)  # closing sends a reset
 _BARE: Final = epoll.OUT | epoll.ET
 _TALK: Final = epoll.IN | epoll.OUT | epoll.RDHUP | epoll.ET
 _UNDER_WAY: Final = frozenset({0, errno.EINPROGRESS, errno.EINTR})
+_STILL_UNDER_WAY: Final = frozenset({errno.EALREADY, errno.EINPROGRESS, errno.EINTR})
+_MADE: Final = frozenset({0, errno.EISCONN, errno.ECONNRESET, errno.EPIPE})
+"""What connecting again says where the connection stands, or stood and was reset (see ``refusal``)."""
+
 
 NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC})
 """No more sockets can be opened just now, whatever the endpoint."""
 
 _NO_PORT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAGAIN})  # none left, or no address, towards this endpoint
+_GIVEN_UP: Final = 64
+"""How many kept connections give way at once where the system has no room: others in this process need some, too."""
 
 
 class Attempts:
@@ -63,41 +74,53 @@ class Attempts:
         self._concluded = concluded
         self._stranded = stranded
         self._flying: dict[int, Record] = {}
+        self._fresh: list[tuple[Record, ProbeSocket]] = []
+        self._parking = Parking(clock.wall)
+        self._sockets = 0
+        self._dials: list[tuple[Record, Request, int, ssl.SSLError | None]] = []
         self._on_events = on_events
         self._poller: Poller = io.poller()
 
     def __len__(self) -> int:
         return len(self._flying)
 
-    def open(self) -> None:
-        """Begins to watch sockets from the running event loop."""
+    @property
+    def kept(self) -> int:
+        """The number of connections that wait for the next attempt of their record."""
+        return len(self._parking.records)
+
+    def open(self, sockets: int) -> None:
+        """Begins to watch sockets from the running event loop, at most ``sockets`` with those of kept connections."""
+        self._sockets = sockets
         self._io.attach(self._poller, self._on_events)
 
     def close(self) -> None:
         """Ends all attempts without a result."""
         for record in list(self._flying.values()):
             self.abandon(record)
+        self._parking.give_up(self.kept)
         self._io.detach(self._poller)
         self._poller.close()
 
     def begin(self, record: Record) -> None:
         """Starts an attempt; it may be over when this returns."""
-        record.began = self._now()
-        probe = record.probe
-        try:
-            request = probe.check.request(probe.host, probe.port)
-        except Exception as error:  # whatever a plugin raises
-            self._stranded(record, _blame(error), 0)
+        now = record.began = self._now()
+        if record.talk is not None and self._parking.take(record, record.talk, now):
+            self._flying[record.talk.sock.fileno()] = record
             return
-        self._connect(record, request, 0)
+        request = self._request(record)
+        if request is not None:
+            self._connect(record, request)
 
     def abandon(self, record: Record) -> None:
-        """Ends an attempt without a result; nothing where none is in flight."""
+        """Ends an attempt without a result, or closes what is kept for the next one; nothing where there is neither."""
         sock = record.sock
         if sock is not None:
             del self._flying[sock.fileno()]
             sock.close()
             record.sock = record.talk = None
+        else:
+            self._parking.release(record)
 
     def stage(self, record: Record) -> str:
         """What the attempt in flight is at, to follow "timed out after 1 s"."""
@@ -111,9 +134,11 @@ class Attempts:
 
     def pump(self) -> bool:
         """Handles what has happened on the sockets; returns False where it stopped with more to do."""
-        poll, flying, clock = self._poller.poll, self._flying, self._now
-        if not flying:
+        poll, flying, parking, clock = self._poller.poll, self._flying, self._parking, self._now
+        if not flying and not parking.records:
             return True
+        if self._fresh:
+            self.look()
         stop = clock() + _BUSY
         for _ in range(_BATCHES):
             events = poll(0, _BATCH)
@@ -121,47 +146,99 @@ class Attempts:
             for fd, mask in events:
                 record = flying.get(fd)
                 if record is None or record.sock is None:
-                    continue  # a poller may report a socket that was closed after it looked
-                if record.talk is not None:
+                    parking.notice(fd, mask)  # or a socket that was closed after the poller looked
+                elif record.talk is not None:
                     self._advance(record, record.talk, mask, now)
                 else:
                     code = refusal(record.sock) if mask & BROKEN else 0
                     self._end(record, words(code) if code else None, now)
+            if self._dials:
+                self._dial()
             if len(events) < _BATCH:
                 return True
             if now > stop:
                 return False
         return False
 
-    def _connect(self, record: Record, request: Request, hops: int, doubt: ssl.SSLError | None = None) -> None:
+    def look(self) -> None:
+        """Concludes the bare connects begun since the last call that stand already, and has the others watched.
+
+        To be called after a portion has been begun. A near network has answered by then, and connecting again, which
+        only says how it went, costs less than to be told by the poller.
+        """
+        fresh, self._fresh = self._fresh, []
+        now = self._now()
+        for record, sock in fresh:
+            if record.sock is not sock:
+                continue  # it was abandoned meanwhile
+            code = sock.connect_ex((record.probe.host, record.probe.port))
+            if code in _MADE:
+                self._end(record, None, now)
+            elif code not in _STILL_UNDER_WAY:
+                self._end(record, words(code), now)
+            else:
+                self._watch(record, sock)
+
+    def _watch(self, record: Record, sock: ProbeSocket) -> None:
+        try:
+            self._poller.register(sock.fileno(), _BARE)
+        except OSError as error:
+            self.abandon(record)
+            self._stranded(record, words(error.errno or 0), error.errno or errno.ENOSPC)
+
+    def _dial(self) -> None:
+        """Makes the connections that events have led to: after all events, lest one be for the socket before."""
+        dials, self._dials = self._dials, []
+        for dial in dials:
+            self._connect(*dial)
+
+    def _connect(self, record: Record, request: Request, hops: int = 0, doubt: ssl.SSLError | None = None) -> None:
+        if self._parking.records and not self._has_room():
+            self._parking.give_up(1)
+        code = self._open(record, request, hops, doubt)
+        if code and abs(code) in NO_ROOM and self._parking.give_up(_GIVEN_UP):
+            code = self._open(record, request, hops, doubt)
+        if code == 0:
+            return
+        own, code = code < 0, abs(code)
+        if doubt is not None:
+            self._concluded(record, tls_words.words(doubt) + _after(hops), self._now())
+        elif own or code in NO_ROOM or code in _NO_PORT:
+            self._stranded(record, words(code), code)
+        else:
+            self._concluded(record, words(code) + _after(hops), self._now())
+
+    def _open(self, record: Record, request: Request, hops: int, doubt: ssl.SSLError | None) -> int:
+        """Opens a connection: returns 0 once that is under way, otherwise the errno, less than 0 where no socket is."""
         try:
             sock = self._io.datagrams(record.family) if request.datagram else self._io.socket(record.family)
         except OSError as error:
-            if doubt is None:
-                self._stranded(record, words(error.errno or 0), error.errno or 0)
-            else:
-                self._concluded(record, tls_words.words(doubt) + _after(hops), self._now())
-            return
+            return -(error.errno or errno.ENOBUFS)
+        bare = not (request.listens or request.data or request.tls)
         if record.pace.resets:
             sock.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_NONE)
+        elif bare or _speaks_first(request):
+            # The acknowledgement that completes the handshake goes with what we say, or with the end: a packet less on
+            # either side, and a server that is woken once. Before a reset there would be none at all.
+            sock.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 0)
         code = sock.connect_ex((record.probe.host, request.port))
+        if code in _UNDER_WAY and bare:
+            self._flying[sock.fileno()] = record
+            record.sock = sock
+            self._fresh.append((record, sock))
+            return 0
         if code in _UNDER_WAY:
-            bare = not (request.listens or request.data or request.tls)
             try:
-                self._poller.register(sock.fileno(), _BARE if bare else _TALK)
+                self._poller.register(sock.fileno(), _TALK)
             except OSError as error:
                 code = error.errno or errno.ENOSPC
             else:
                 self._flying[sock.fileno()] = record
                 record.sock = sock
-                record.talk = None if bare else Conversation(record.probe.check, request, sock, hops, doubt)
-                return
+                record.talk = Conversation(record.probe.check, request, sock, hops, doubt)
+                return 0
         sock.close()
-        if doubt is None and (code in NO_ROOM or code in _NO_PORT):
-            self._stranded(record, words(code), code)
-        else:
-            failure = words(code) if doubt is None else tls_words.words(doubt)
-            self._concluded(record, failure + _after(hops), self._now())
+        return code
 
     def _advance(self, record: Record, talk: Conversation, mask: int, now: float) -> None:
         if talk.doubt is not None:
@@ -170,49 +247,81 @@ class Attempts:
         result: Result | None
         try:
             result = talk.advance(mask)
-        except ssl.SSLError as error:
-            result = self._distrust(record, talk, error)
-        except OSError as error:
-            result = self._broken(record, talk, error.errno or 0)
+        except OSError as error:  # ssl.SSLError is one
+            result = self._fault(record, talk, error)
         except Exception as error:  # OwnFault, or whatever a plugin raises: the other sockets must not suffer
             self.abandon(record)
             self._stranded(record, str(error) if isinstance(error, OwnFault) else _blame(error), 0)
             return
         if result is None:
             return
+        if isinstance(result, Passed):
+            self._pass(record, talk, result, mask, now)
+            return
         talk.farewell()
         if isinstance(result, Failed):
-            self._end(record, result.reason + _after(talk.hops), now)
+            if talk.is_stale:
+                self._begin_anew(record)
+            else:
+                self._end(record, result.reason + _after(talk.hops), now)
         elif isinstance(result, Follow):
             if talk.hops == REDIRECTS:
                 self._end(record, f"stopped after {REDIRECTS} redirects", now)
             else:
                 self.abandon(record)
-                self._connect(record, result.request, talk.hops + 1)
+                self._dials.append((record, result.request, talk.hops + 1, None))
+
+    def _pass(self, record: Record, talk: Conversation, result: Passed, mask: int, now: float) -> None:
+        record.note = self._note(talk, result)
+        if result.keep is not Keep.NO and self._parking.park(record, talk, result, mask, now):
+            del self._flying[talk.sock.fileno()]
+            self._concluded(record, None, now)
         else:
-            record.note = self._note(talk, result)
+            talk.farewell()
             self._end(record, None, now)
 
-    def _note(self, talk: Conversation, result: Result) -> str:
-        note = result.note if isinstance(result, Passed) else ""
+    def _has_room(self) -> bool:
+        return len(self._flying) + len(self._parking.records) < self._sockets
+
+    def _begin_anew(self, record: Record) -> None:
+        """The kept connection was of no use: the attempt goes on as if there had been none."""
+        self.abandon(record)
+        request = self._request(record)
+        if request is not None:
+            self._dials.append((record, request, 0, None))
+
+    def _request(self, record: Record) -> Request | None:
+        """How an attempt begins; None where the check cannot tell, and the record is stranded."""
+        probe = record.probe
+        try:
+            return probe.check.request(probe.host, probe.port)
+        except Exception as error:  # whatever a plugin raises
+            self._stranded(record, _blame(error), 0)
+            return None
+
+    def _note(self, talk: Conversation, result: Passed) -> str:
+        note = result.note
         certificate = talk.certificate
         if not certificate:
             return note
         return "; ".join(filter(None, (tls_words.notice(certificate, self._wall()), note)))
 
-    def _broken(self, record: Record, talk: Conversation, code: int) -> Failed:
+    def _fault(self, record: Record, talk: Conversation, error: OSError) -> Failed | None:
+        """What has gone wrong with a connection, in words; None where a second look follows."""
+        if isinstance(error, ssl.SSLError):
+            return self._distrust(record, talk, error)
+        code = error.errno or 0
         if talk.request.datagram:
             return Failed("port unreachable" if code == errno.ECONNREFUSED else words(code))
         stage = self.stage(record)
         return Failed(words(code) if stage == "connecting" else f"{words(code)} ({stage})")
 
     def _distrust(self, record: Record, talk: Conversation, error: ssl.SSLError) -> Failed | None:
-        """TLS has failed; None where a second look follows."""
         look = talk.second_look() if tls_words.is_about_dates(error) else None
         if look is None:
             return Failed(tls_words.words(error))
         self.abandon(record)
-        self._connect(record, look, talk.hops, error)
+        self._dials.append((record, look, talk.hops, error))
         return None
 
     def _look(self, record: Record, talk: Conversation, doubt: ssl.SSLError, mask: int, now: float) -> None:
@@ -225,6 +334,11 @@ class Attempts:
     def _end(self, record: Record, failure: str | None, now: float) -> None:
         self.abandon(record)
         self._concluded(record, failure, now)
+
+
+def _speaks_first(request: Request) -> bool:
+    """Whether TCP carries the request, and a server waits for it before it says anything."""
+    return not request.datagram and bool(request.data or request.tls or request.session)
 
 
 def _blame(error: Exception) -> str:

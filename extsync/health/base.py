@@ -14,6 +14,7 @@ is skipped, and no evidence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -28,7 +29,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     ``port`` is connected to, with TLS where ``tls`` is set (``preface`` goes before it in the clear); ``data`` is sent
     as soon as that stands. Where ``listens`` is False the attempt passes then, otherwise it goes on until the check has
     judged the answer. With ``datagram`` it goes by UDP: ``data`` is one datagram, and what is judged is each datagram
-    that comes back, by itself.
+    that comes back, by itself. With ``session`` the connection has a state of its own, see Session.
 
     The rest is for the check alone. ``host`` and ``path`` are for kinds whose answers can refer to them: the name or
     address that the request is for, and what it asks for. ``stage`` is for kinds that say several things one after
@@ -45,12 +46,30 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     stage: str = ""
     datagram: bool = False
     preface: bytes = b""
+    session: Session | None = None
+
+
+class Keep(Enum):
+    """Whether a connection can serve the next attempt as well.
+
+    LATER: once the rest of the answer has come, which the attempt need not wait for.
+    """
+
+    NO = 0
+    LATER = 1
+    YES = 2
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):
-    """The attempt succeeded; ``note`` is what a person should know nevertheless."""
+    """The attempt succeeded; ``note`` is what a person should know nevertheless.
+
+    With ``keep`` the next attempt may begin on the same connection, by saying ``data`` again; after a Follow or a Say
+    it never does. While the rest of an answer is awaited (LATER), ``judge`` is called with what else comes, and what it
+    returns then counts for ``keep`` alone.
+    """
 
     note: str = ""
+    keep: Keep = Keep.NO
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
@@ -79,6 +98,43 @@ class Say(msgspec.Struct, frozen=True, gc=False):
 Result: TypeAlias = Passed | Failed | Follow | Say
 
 PASSED: Final = Passed()
+
+
+class Session(Protocol):
+    """A check's state of one connection, for protocols that have one: compression, numbers of streams, windows.
+
+    It lives as long as its connection, which may be several attempts. It stands for the check's ``judge`` and
+    ``awaited`` and for the request's ``data``: all that comes is given to it, each byte once, and after any method
+    ``outgoing`` hands over what is to be sent. It does no I/O either, and need not be comparable or picklable.
+    """
+
+    def begin(self) -> None:
+        """Begins an attempt: the first one, or another one after a pass that kept the connection."""
+        ...
+
+    def receive(self, data: bytes, eof: bool) -> Result | None:
+        """What follows from ``data`` and all that came before it; otherwise as ``judge``. It never returns Say."""
+        ...
+
+    def rest(self, data: bytes) -> bool:
+        """Takes what comes between two attempts; returns whether the connection can still serve one."""
+        ...
+
+    def outgoing(self) -> bytes:
+        """What is to be sent now."""
+        ...
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server has dealt with this attempt at all.
+
+        Until then whatever goes wrong on a kept connection is held against that, and the attempt begins anew.
+        """
+        ...
+
+    def awaited(self) -> str:
+        """As the check's."""
+        ...
 
 
 class Check(Protocol):

@@ -1,12 +1,14 @@
 """The part of HTTP/1.1 (RFC 9112) that a probe needs: the head of an answer and its body, as pure functions over bytes.
 
 The parser is strict where leniency would call a broken server healthy, and bounded everywhere: in the size of the head
-and of the body, and in the number of chunks. What it decides does not depend on how the bytes were split on the way.
+and of the body, and in the number of answers and of chunks. What it decides does not depend on how the bytes were split
+on the way.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -19,13 +21,15 @@ HEAD_LIMIT: Final = 32768
 BODY_LIMIT: Final = 65536
 """How many bytes of the body are looked at."""
 
+_INFORMATIONAL: Final = 16
 _CHUNKS: Final = 1024
 _CHUNK_LINE: Final = 256
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: [^\r\n\x00]*+)?\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\x00]*+)?\r?\n")
 # Header lines, each perhaps continued (obs-fold), and the empty line. Possessive, so that no input makes it slow.
 _FIELDS = rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\r\n\x00]*+\r?\n(?:[ \t][^\r\n\x00]*+\r?\n)*+)*+)\r?\n"
 _HEAD = re.compile(_STATUS_LINE.pattern + _FIELDS)
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _SHORTEST: Final = b"HTTP/1.1 200\n"
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
@@ -35,19 +39,21 @@ class Malformed(Exception):
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """The final status and the header lines as they came; the body begins at ``end``."""
+    """The final status and the header lines as they came; the body begins at ``end``. The version is 1.``minor``."""
 
     status: int
     fields: bytes
     end: int
+    minor: int = 1
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first header ``name`` (in lower case), stripped; None where there is none."""
-        for line in self.fields.split(b"\n"):
-            key, colon, value = line.partition(b":")
-            if colon and key.lower() == name:
-                return value.strip()
-        return None
+        values = self.all(name)
+        return values[0] if values else None
+
+    def all(self, name: bytes) -> list[bytes]:
+        """The values of all headers ``name`` (in lower case), stripped."""
+        return [value.strip() for value in _field(name).findall(b"\n" + self.fields)]
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
@@ -67,7 +73,7 @@ def parse_head(data: bytes) -> Head | None:
     Raises Malformed as soon as it is clear that there will be none.
     """
     start = 0
-    while True:
+    for _ in range(_INFORMATIONAL + 1):
         end = _end_of_head(data, start)
         if end < 0 or end > HEAD_LIMIT:
             _check_start(data, start)
@@ -78,10 +84,11 @@ def parse_head(data: bytes) -> Head | None:
         if match is None:
             _check_start(data, start)
             raise Malformed("a header line is malformed")
-        status = int(match[1])
+        status = int(match[2])
         if status >= 200 or status == 101:
-            return Head(status, match[2], end)
+            return Head(status, match[3], end, int(match[1]))
         start = end
+    raise Malformed(f"more than {_INFORMATIONAL} informational answers")
 
 
 def parse_body(head: Head, data: bytes, eof: bool) -> Body:
@@ -97,7 +104,7 @@ def parse_body(head: Head, data: bytes, eof: bool) -> Body:
         if length is None:
             body = Body(raw[:BODY_LIMIT], eof or len(raw) >= BODY_LIMIT)
         elif length.isdigit():
-            size = min(int(length[:10]), BODY_LIMIT)
+            size = min(int(length.lstrip(b"0")[:10] or b"0"), BODY_LIMIT)
             body = Body(raw[:size], len(raw) >= size)
         else:
             body = Body(b"", complete=False, fault=f"content-length {shown(length)}")
@@ -108,11 +115,13 @@ def parse_body(head: Head, data: bytes, eof: bool) -> Body:
 
 def _end_of_head(data: bytes, start: int) -> int:
     """Where the first empty line that follows a line ends; -1 where there is none yet."""
-    crlf = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start, crlf if crlf >= 0 else len(data))
-    if bare >= 0:
-        return bare + 2
-    return crlf + 3 if crlf >= 0 else -1
+    match = _EMPTY_LINE.search(data, start)
+    return -1 if match is None else match.end()
+
+
+@lru_cache(maxsize=64)
+def _field(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\n" + re.escape(name) + rb":([^\n]*)", re.IGNORECASE)
 
 
 def _check_start(data: bytes, start: int) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _LONGEST: Final = 32768
 """Bytes that all messages of the server may have."""
 
+_MESSAGES: Final = 256
+"""How many messages there may be; usual answers have one, and a session that begins has some twenty."""
+
 _PROTOCOL_3: Final = 3 << 16
 _SSL_REQUEST: Final = struct.pack(">II", 8, 80877103)
 _TERMINATE: Final = b"X\0\0\0\4"
@@ -94,7 +97,9 @@ class PostgresCheck:
 
     def _begun(self, request: Request, received: bytes) -> Result | None:
         position = 0
-        while position < len(received):
+        for _ in range(_MESSAGES + 1):
+            if position >= len(received):
+                return _incomplete(received)
             kind = received[position : position + 1]
             length = int.from_bytes(received[position + 1 : position + 5], "big")
             body = received[position + 5 : position + 1 + length]
@@ -105,7 +110,7 @@ class PostgresCheck:
             if not 4 <= length <= _LONGEST:
                 return _told_in_plain_text(received[position:])
             if len(body) < length - 4:
-                break
+                return _incomplete(received)
             if kind == b"R" and body != bytes(4):
                 return PASSED
             if kind == b"E":
@@ -113,7 +118,7 @@ class PostgresCheck:
             if kind == b"Z":
                 return Say(Request(request.port, _TERMINATE))
             position += 1 + length
-        return Failed(f"the answer is longer than {_LONGEST} bytes") if len(received) > _LONGEST else None
+        return Failed(f"the answer has more than {_MESSAGES} messages")
 
     def _refused(self, body: bytes) -> Result:
         fields = {field[:1]: field[1:] for field in body.split(b"\0")}
@@ -121,6 +126,10 @@ class PostgresCheck:
         if state[:2] == _INVALID_AUTHORIZATION or state in _ABOUT_ACCOUNT:
             return Passed(f"not logged in as {self.user!r}: {message}")
         return Failed(f"the server says: {message} ({said(state)})")
+
+
+def _incomplete(received: bytes) -> Result | None:
+    return Failed(f"the answer is longer than {_LONGEST} bytes") if len(received) > _LONGEST else None
 
 
 def _told_in_plain_text(received: bytes) -> Result | None:

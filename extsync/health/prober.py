@@ -11,12 +11,15 @@ from socket import AF_INET, AF_INET6, inet_pton
 
 import msgspec
 
+from extsync.health.evidence import evidence_of
+from extsync.health.history import PASSED, Reasons, with_change, with_result
 from extsync.health.limits import affordable, raise_descriptor_limit
 from extsync.health.record import Record, pace_of
 from extsync.health.scheduler import Scheduler
+from extsync.health.staleness import Staleness
 from extsync.health.target import Evidence, Probe, Sign, Stats, Target
 from extsync.health.thresholds import advance
-from extsync.health.verdicts import conclude, description
+from extsync.health.verdicts import conclude
 from extsync.health.wheel import tick_after
 from extsync.model import UNKNOWN, Health, Verdict
 from extsync.seams import Clock, ProbeIO, stable_fraction
@@ -51,21 +54,29 @@ class Prober:
         self._max_in_flight = max_in_flight
         self._descriptor_limit = descriptor_limit
         self._scheduler = Scheduler(clock=clock, io=io, on_result=self._on_result, on_settled=self._tell)
+        self._staleness = Staleness(
+            clock=clock, endpoints=lambda: list(self._entries.values()), on_stale=self._on_stale
+        )
+        self._reasons = Reasons()
         self._entries: dict[Hashable, _Entry] = {}
         self._transitions: dict[Hashable, Verdict] = {}
         self._signs: dict[Hashable, Sign] = {}
         self._told = self._news = False
         self._passed = 0
         self._failed = 0
+        self._stale = 0
 
     async def start(self) -> None:
         """Makes the prober ready for targets."""
-        self._scheduler.open(affordable(self._max_in_flight, self._descriptor_limit()))
+        limit = self._descriptor_limit()
+        self._scheduler.open(affordable(self._max_in_flight, limit), affordable(limit, limit))
 
     async def close(self) -> None:
         """Ends all attempts and forgets all targets."""
         self._scheduler.close()
+        self._staleness.close()
         self._entries.clear()
+        self._stale = 0
         self._transitions.clear()
         self._signs.clear()
 
@@ -74,6 +85,7 @@ class Prober:
 
         Raises ValueError for a target without probes, or with a host that is not an IP address; those before it are in.
         """
+        self._staleness.start()
         for target in targets:
             entry = self._entries.get(target.id)
             if entry is None or not _same(entry.records, target.probes):
@@ -85,13 +97,14 @@ class Prober:
         for target in ids:
             entry = self._entries.pop(target, None)
             if entry is not None:
+                self._stale -= entry.verdict.stale
                 self._transitions.pop(target, None)
                 self._signs.pop(target, None)
                 for record in entry.records:
                     self._scheduler.drop(record)
 
     def drain(self) -> list[tuple[Hashable, Verdict]]:
-        """The targets whose verdict has changed since the last call, each with its present verdict."""
+        """The targets whose verdict has changed or become stale or ceased to be, each with its present verdict."""
         changed = list(self._transitions.items())
         self._transitions.clear()
         self._told = False
@@ -111,7 +124,10 @@ class Prober:
     def evidence(self, target: Hashable) -> tuple[Evidence, ...]:
         """What is known of each probe of a target; empty where there is no such target."""
         entry = self._entries.get(target)
-        return () if entry is None else tuple(self._evidence(record) for record in entry.records)
+        if entry is None:
+            return ()
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        return tuple(evidence_of(record, self._reasons, now=now, wall=wall) for record in entry.records)
 
     @property
     def stats(self) -> Stats:
@@ -123,7 +139,9 @@ class Prober:
             skipped=self._scheduler.skipped,
             in_flight=self._scheduler.in_flight,
             waiting=self._scheduler.waiting,
+            kept=self._scheduler.kept,
             targets=len(self._entries),
+            stale=self._stale,
         )
 
     def _put(self, target: Target, entry: _Entry | None) -> None:
@@ -160,35 +178,52 @@ class Prober:
         first = self._clock.monotonic()
         if not target.immediate:
             first += timing.initial_delay + stable_fraction(f"{target.id}/{index}") * timing.period
-        return Record(target.id, probe, pace_of(timing), family, tick_after(first))
+        return Record(target.id, probe, pace_of(timing), family, tick_after(first), first)
 
     def _on_result(self, record: Record, failure: str | None, now: float) -> None:
         if failure is None:
             self._passed += 1
             record.passed += 1
             record.outcome = "passed"
+            reason = PASSED
         else:
             self._failed += 1
             record.failed += 1
-            record.outcome = record.failure = failure
+            reason = self._reasons.number(failure)
+            record.outcome = record.failure = self._reasons.text(reason)
             record.note = ""
-        record.latency = now - record.began
+        record.results = with_result(record.results, now, now - record.began, reason)
         record.ended = now
         pace, run = record.pace, record.run
         health, record.run = advance(record.health, run, failure is None, pace.rise, pace.fall)
         if (run < 0) is not (record.run < 0):
             self._note_sign(record.target)
-        if health is not record.health:
-            record.health = health
+        if health is not record.health or record.stale:
+            if health is not record.health:
+                record.health = health
+                record.changes = with_change(record.changes, now, health, reason)
+            record.stale = False
             self._conclude(record.target, self._entries[record.target])
 
+    def _on_stale(self, records: list[Record]) -> None:
+        for record in records:
+            entry = self._entries.get(record.target)
+            if entry is not None and any(one is record for one in entry.records):  # else it has left meanwhile
+                record.stale = True
+                self._conclude(record.target, entry)
+        self._tell()
+
     def _conclude(self, target: Hashable, entry: _Entry) -> None:
+        before = entry.verdict
         health, reason = conclude(entry.records)
-        if health is not entry.verdict.health:
-            entry.verdict = self._transitions[target] = Verdict(health, self._clock.wall(), reason)
+        stale = any(record.stale for record in entry.records)
+        if health is not before.health or stale is not before.stale:
+            since = self._clock.wall() if health is not before.health else before.since
+            entry.verdict = self._transitions[target] = Verdict(health, since, reason, stale=stale)
+            self._stale += stale - before.stale
             self._news = True
-        elif reason != entry.verdict.reason:
-            entry.verdict = Verdict(health, entry.verdict.since, reason)
+        elif reason != before.reason:
+            entry.verdict = Verdict(health, before.since, reason, stale=stale)
 
     def _note_sign(self, target: Hashable) -> None:
         entry = self._entries[target]
@@ -200,21 +235,6 @@ class Prober:
         if self._news and not self._told:
             self._told, self._news = True, False
             self._wake()
-
-    def _evidence(self, record: Record) -> Evidence:
-        ended = record.ended
-        return Evidence(
-            check=description(record),
-            health=record.health,
-            run=record.run,
-            reason=record.outcome,
-            latency=record.latency,
-            at=None if ended is None else self._clock.wall() - (self._clock.monotonic() - ended),
-            passed=record.passed,
-            failed=record.failed,
-            skipped=record.skipped,
-            note=record.note,
-        )
 
 
 def _same(records: tuple[Record, ...], probes: tuple[Probe, ...]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -13,9 +14,15 @@ from extsync.health.wheel import IDLE, ticks
 from extsync.model import Health
 from extsync.seams import ProbeSocket
 
+_MISSED: Final = 3
+"""Periods without a result after which evidence has lapsed, see staleness."""
+
 
 class Pace(msgspec.Struct, frozen=True, gc=False):
-    """A timing as the prober calculates with it, durations in ticks; one serves all probes of that timing."""
+    """A timing as the prober calculates with it, durations in ticks; one serves all probes of that timing.
+
+    ``lapse`` is in seconds: for so long a result counts as evidence.
+    """
 
     period: int
     transition: int
@@ -23,6 +30,7 @@ class Pace(msgspec.Struct, frozen=True, gc=False):
     rise: int
     fall: int
     resets: bool
+    lapse: float
 
 
 @lru_cache(maxsize=1024)
@@ -36,6 +44,7 @@ def pace_of(timing: Timing) -> Pace:
         rise=timing.success_threshold,
         fall=timing.failure_threshold,
         resets=timing.close == "rst",
+        lapse=_MISSED * timing.period + timing.timeout,
     )
 
 
@@ -47,9 +56,12 @@ class Record(msgspec.Struct, gc=False, eq=False):
 
     ``planned`` is the tick at which the latest attempt belonged, whether or not it started then; the next one belongs a
     period later. ``due`` is the wheel's: the next start or, in flight, the deadline. ``sock`` is set while in flight,
-    and so is ``talk`` unless a bare connect is all there is to do. ``began`` and ``ended`` are seconds of the monotonic
-    clock. ``run``: see thresholds. ``outcome`` is what happened last, in words; ``failure`` how the last failure was;
-    ``note`` what is to be told of the latest result although it is a pass, or "".
+    and so is ``talk`` unless a bare connect is all there is to do; between two attempts ``talk`` alone is set where its
+    connection is kept for the next one. ``began`` and ``ended`` are seconds of the monotonic
+    clock: the start of the latest attempt, and the latest result or, before the first, when that belongs. ``run``: see
+    thresholds. ``outcome`` is what happened last, in words; ``failure`` how the last failure was; ``note`` what is to
+    be told of the latest result although it is a pass, or "". ``results`` and ``changes``: see history. ``stale`` is
+    whether it is told to be stale, see staleness.
     """
 
     target: Hashable
@@ -57,6 +69,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     pace: Pace
     family: int
     planned: int
+    ended: float
     due: int = IDLE
     sock: ProbeSocket | None = None
     talk: Conversation | None = None
@@ -66,8 +79,9 @@ class Record(msgspec.Struct, gc=False, eq=False):
     outcome: str = "not probed yet"
     failure: str = ""
     note: str = ""
-    latency: float | None = None
-    ended: float | None = None
+    results: bytes = b""
+    changes: bytes = b""
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    stale: bool = False

@@ -2,7 +2,9 @@
 
 1. A probe's first attempt is at its initial delay plus a stable fraction of its period, so that neither a start nor a
    restart makes a herd. From then on each attempt belongs one period after the one before, however long that took:
-   phases do not drift. An attempt that outlasts its period is followed by the next at once.
+   phases do not drift. An attempt that outlasts its period is followed by the next at once. There is no random jitter:
+   the fraction, which every check of every endpoint has for itself, spreads them as well, and stays; jitter would only
+   make some failures show later.
 2. While results disagree with the verdict, or there is none yet, the transition period takes the period's place.
 3. What cannot start (too many in flight, no descriptor left) waits in a queue, from which each attempt that ends lets
    one go. Where no port is left towards one endpoint, that one is tried again a second later. Either counts as skipped,
@@ -55,6 +57,7 @@ class Scheduler:
         self._attempts = Attempts(
             clock=clock, io=io, on_events=self._on_events, concluded=self._concluded, stranded=self._stranded
         )
+        self._begun: list[Record] = []
         self._waiting: OrderedDict[Record, None] = OrderedDict()
         self._capacity = 0
         self._resumption: Timer | None = None
@@ -67,19 +70,25 @@ class Scheduler:
         return len(self._attempts)
 
     @property
+    def kept(self) -> int:
+        """The number of connections that wait for the next attempt."""
+        return self._attempts.kept
+
+    @property
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def open(self, capacity: int) -> None:
-        """Begins to schedule."""
+    def open(self, capacity: int, sockets: int) -> None:
+        """Begins to schedule, with at most ``sockets`` sockets in all: kept connections take some, too."""
         self._capacity = capacity
-        self._attempts.open()
+        self._attempts.open(sockets)
 
     def close(self) -> None:
         """Ends all attempts and drops all records."""
         self._capacity = 0
         self._cancel_resumption()
         self._waiting.clear()
+        self._begun.clear()
         self._wheel.close()
         self._attempts.close()
 
@@ -126,7 +135,15 @@ class Scheduler:
                     self._begin(record, tick)
         # Starting a portion takes longer than a near network: what it has answered by now needs no wake-up of its own.
         self._attempts.pump()
+        self._set_deadlines(tick)
         self._settle()
+
+    def _set_deadlines(self, tick: int) -> None:
+        """Gives those that began at ``tick`` their deadline, except where they are over already: most are, nearby."""
+        for record in self._begun:
+            if record.sock is not None:
+                self._wheel.schedule(record, tick + record.pace.timeout)
+        self._begun.clear()
 
     def _settle(self) -> None:
         """Starts what waits, as far as there is room and not too much for one turn of the loop."""
@@ -136,6 +153,8 @@ class Scheduler:
             while self._waiting and room > 0 and self._has_room():
                 room -= 1
                 self._begin(self._waiting.popitem(last=False)[0], tick)
+            self._attempts.look()
+            self._set_deadlines(tick)
             if self._waiting and self._has_room():
                 self._resume_after(0.0)
         self._on_settled()
@@ -163,12 +182,12 @@ class Scheduler:
         return not self._resting and len(self._attempts) < self._capacity
 
     def _begin(self, record: Record, tick: int) -> None:
-        period = _period(record)
         behind = tick - record.planned
-        if behind >= period:
+        if behind > 0:
+            period = _period(record)
             record.planned += behind // period * period
         self.started += 1
-        self._wheel.schedule(record, tick + record.pace.timeout)
+        self._begun.append(record)
         self._attempts.begin(record)
 
     def _concluded(self, record: Record, failure: str | None, now: float) -> None:

@@ -60,6 +60,22 @@ class Sign(msgspec.Struct, frozen=True, gc=False):
     was_healthy: bool
 
 
+class Probed(msgspec.Struct, frozen=True, gc=False):
+    """One result: when (wall clock), how many seconds it took, and why it failed, None where it passed."""
+
+    at: float
+    latency: float
+    failure: str | None
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A probe's health became ``health`` at ``at`` (wall clock), and what the result was that made it so."""
+
+    at: float
+    health: Health
+    reason: str
+
+
 class Evidence(msgspec.Struct, frozen=True, gc=False):
     """What is known of one probe of a target.
 
@@ -67,7 +83,8 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     ``reason`` is what happened last, in words; ``latency`` is how many seconds the last result took and ``at`` its time
     (wall clock), both None before the first. ``note`` is what a person should know although the last result was a pass,
     such as "certificate expires 2026-12-01 (in 8 days)", or "". Counts start with the probe; skipped attempts are no
-    results.
+    results. ``stale`` is whether the latest result is too old to say much (see staleness). ``results`` are the latest
+    eight and ``changes`` the latest five changes of ``health``, both oldest first.
     """
 
     check: str
@@ -80,13 +97,20 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     failed: int
     skipped: int
     note: str = ""
+    stale: bool = False
+    results: tuple[Probed, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 class Stats(msgspec.Struct, frozen=True, gc=False):
     """Counts of a prober since its start, and how it is now.
 
     ``skipped`` counts probes that did not start when they were due (too many in flight, no descriptor or port left, the
-    process or the machine was stopped): no evidence. ``waiting`` ones start as soon as there is room.
+    process or the machine was stopped): no evidence. ``waiting`` ones start as soon as there is room. ``stale`` is how
+    many targets have a stale verdict; it is brought up to date in the course of ten seconds.
+    ``kept`` is how many connections wait for the next attempt of their probe.
+    ``workers`` is how many worker processes are ready and ``replaced`` how many had to be replaced; both are 0 where
+    there are none.
     """
 
     attempts: int
@@ -96,3 +120,7 @@ class Stats(msgspec.Struct, frozen=True, gc=False):
     in_flight: int
     waiting: int
     targets: int
+    stale: int = 0
+    kept: int = 0
+    workers: int = 0
+    replaced: int = 0

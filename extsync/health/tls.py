@@ -29,7 +29,8 @@ _Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 class Tls(msgspec.Struct, frozen=True, gc=False):
     """How a connection is secured. Files are PEM files; without ``ca_file`` the system's authorities are trusted.
 
-    ``protocols`` are offered to the server to choose from (ALPN); one that knows none of them may refuse.
+    ``protocols`` are offered to the server to choose from (ALPN); one that knows none of them may refuse. With
+    ``insists`` it has to choose one.
     """
 
     ca_file: str | None = None
@@ -37,6 +38,7 @@ class Tls(msgspec.Struct, frozen=True, gc=False):
     key_file: str | None = None
     insecure_skip_verify: bool = False
     protocols: tuple[str, ...] = ()
+    insists: bool = False
 
     def context(self) -> ssl.SSLContext:
         """The context for these parameters: one for all connections, since making it takes 25 ms.
@@ -51,13 +53,13 @@ class Tls(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, insecure_skip_verify=True)
 
 
-def configured(config: TLS | None, base_dir: Path, *protocols: str) -> Tls:
-    """The parameters of a ``tlsConfig``. Raises ConfigError where one of its files cannot be used."""
+def configured(config: TLS | None, base_dir: Path, *protocols: str, insists: bool = False) -> Tls:
+    """The parameters of a ``tlsConfig``, the rest as in Tls. Raises ConfigError where a file of it cannot be used."""
     if config is None:
-        tls = Tls(protocols=protocols)
+        tls = Tls(protocols=protocols, insists=insists)
     else:
         ca, cert, key = (path and str(base_dir / path) for path in (config.ca_file, config.cert_file, config.key_file))
-        tls = Tls(ca, cert, key, config.insecure_skip_verify, protocols)
+        tls = Tls(ca, cert, key, config.insecure_skip_verify, protocols, insists)
     try:
         tls.context()
     except OSError as error:
@@ -126,9 +128,10 @@ class TlsSession:
     only a ticket or a farewell, while an alert raises.
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "agreed", "certificate", "established")
+    __slots__ = ("_incoming", "_object", "_outgoing", "_tls", "agreed", "certificate", "established")
 
     def __init__(self, tls: Tls, server_name: str) -> None:
+        self._tls = tls
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = tls.context().wrap_bio(self._incoming, self._outgoing, server_hostname=server_name or None)
@@ -148,6 +151,21 @@ class TlsSession:
         self.agreed = self._object.version() != "TLSv1.3"
         return True
 
+    @property
+    def missed(self) -> str:
+        """The protocols, in words, of which the server has chosen none although it had to (ALPN); otherwise ""."""
+        if not self._tls.insists or self._object.selected_alpn_protocol():
+            return ""
+        return " or ".join(self._tls.protocols)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether a new session would have the same parameters: files may have been replaced since."""
+        try:
+            return self._object.context is self._tls.context()
+        except OSError:
+            return False
+
     def farewell(self) -> None:
         """Says that nothing more will be written."""
         with contextlib.suppress(ssl.SSLWantReadError):
@@ -157,7 +175,7 @@ class TlsSession:
         """Decrypts ``data`` and what came before it: returns the plain text, and whether nothing more will come."""
         self._feed(data, eof)
         plain = bytearray()
-        while True:
+        while eof or self._incoming.pending or self._object.pending():
             try:
                 piece = self._object.read(_READ)
             except ssl.SSLWantReadError:
@@ -167,6 +185,7 @@ class TlsSession:
             if not piece:
                 return bytes(plain), True
             plain += piece
+        return bytes(plain), False
 
     def write(self, plain: bytes) -> None:
         """Encrypts ``plain``."""

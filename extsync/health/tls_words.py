@@ -43,6 +43,8 @@ def words(error: ssl.SSLError) -> str:
     reason = (getattr(error, "reason", None) or "").lower().replace("_", " ")  # Python's own have none
     if reason in _NOT_TLS:
         return "the port does not speak TLS"
+    if reason == "tlsv1 alert no application protocol":
+        return "the server speaks none of the protocols offered to it (ALPN)"
     if reason == "tlsv13 alert certificate required":
         return "the server wants a client certificate"
     if reason in _CLIENT_CERTIFICATE:
@@ -61,6 +63,12 @@ def dated(error: ssl.SSLError, certificate: bytes, now: float) -> str:
     if span is None:
         return words(error)
     return _untimely(span, now) or f"{words(error)}: not the server's own, but one that vouches for it"
+
+
+def is_timely(certificate: bytes, now: float) -> bool:
+    """Whether a certificate (DER) is known to be valid at this moment."""
+    span = _span(certificate)
+    return span is not None and span[0] <= now < span[1]
 
 
 def notice(certificate: bytes, now: float) -> str:

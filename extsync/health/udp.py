@@ -1,7 +1,8 @@
 """The check ``udp``: a datagram is answered.
 
 One datagram goes out in an attempt, and none is sent again: whether it or the answer was lost on the way is what
-``failureThreshold`` is for. A port that nobody listens on shows at once where the host reports it (ICMP).
+``failureThreshold`` is for. A port that nobody listens on shows at once where the host reports it (ICMP), and so does a
+host or network that cannot be reached where a router does.
 """
 
 from __future__ import annotations

@@ -7,13 +7,29 @@ prober itself.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import sys
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 from extsync.errors import ConfigError
+
+_BIND_ADDRESS_NO_PORT: Final = 24
+"""IP_BIND_ADDRESS_NO_PORT of Linux, for which Python 3.11 has no name: binding takes no port. Connecting does, and then
+the same one can lead to many endpoints; otherwise 28,000 probes in a minute would have taken all there are."""
+
+_RECEIVE_ERRORS: Final[dict[int, tuple[int, int]]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, 11),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
+}
+"""IP_RECVERR and IPV6_RECVERR of Linux: without it a datagram whose host or network is unreachable looks like a lost
+one, since only what is reported of its port counts as an error."""
+
+
+_STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+_DATAGRAMS: Final = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
 
 class ProbeSocket(Protocol):
@@ -43,7 +59,11 @@ class ProbeIO(Protocol):
     """Makes sockets and the one poller of a prober."""
 
     def socket(self, family: int) -> ProbeSocket:
-        """A new non-blocking TCP socket of ``family``; raises OSError (EMFILE, ENFILE, ENOBUFS) where none is left."""
+        """A new non-blocking TCP socket of ``family``.
+
+        Raises OSError: EMFILE, ENFILE or ENOBUFS where none is left, EADDRNOTAVAIL where the address that it should be
+        bound to has left this machine.
+        """
         ...
 
     def datagrams(self, family: int) -> ProbeSocket:
@@ -63,17 +83,40 @@ class ProbeIO(Protocol):
 
 
 class SystemProbeIO:
-    """Sockets of the operating system and one epoll set that is itself registered with the event loop."""
+    """Sockets of the operating system and one epoll set that is itself registered with the event loop.
 
-    def __init__(self) -> None:
+    ``source_addresses`` are where probes are sent from, at most one IPv4 and one IPv6 address of this machine; of a
+    family without one the system chooses for each connection. Raises ConfigError where they cannot be used.
+    """
+
+    def __init__(self, *, source_addresses: Sequence[str] = ()) -> None:
         if sys.platform != "linux":
             raise ConfigError(f"probing needs Linux (epoll); this is {sys.platform}: run extsync in a Linux container")
+        self.source_addresses = tuple(source_addresses)
+        self._sources: dict[int, str] = {
+            socket.AF_INET6 if ":" in address else socket.AF_INET: address for address in source_addresses
+        }
+        if len(self._sources) != len(self.source_addresses):
+            raise ConfigError(
+                f"probes can be sent from one address of a family, not from {', '.join(source_addresses)}"
+            )
+        for family, address in self._sources.items():
+            try:
+                self.socket(family).close()
+            except OSError as error:
+                reason = os.strerror(error.errno or 0).lower()
+                raise ConfigError(
+                    f"probes cannot be sent from {address}: {reason}: is it an address of this machine?"
+                ) from error
 
     def socket(self, family: int) -> ProbeSocket:
-        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        sock = socket.SocketType(family, _STREAM)  # socket.socket's base, without what that adds in Python
+        return _bound(sock, self._sources[family]) if family in self._sources else sock
 
     def datagrams(self, family: int) -> ProbeSocket:
-        return socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        sock = socket.SocketType(family, _DATAGRAMS)
+        sock.setsockopt(*_RECEIVE_ERRORS[family], 1)
+        return _bound(sock, self._sources[family]) if family in self._sources else sock
 
     def poller(self) -> Poller:
         return select.epoll()
@@ -83,3 +126,13 @@ class SystemProbeIO:
 
     def detach(self, poller: Poller) -> None:
         asyncio.get_running_loop().remove_reader(poller.fileno())  # type: ignore[attr-defined]
+
+
+def _bound(sock: ProbeSocket, source: str) -> ProbeSocket:
+    try:
+        sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((source, 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -88,6 +88,19 @@ class ScriptedProbeIO:
         """Says what happens at ``address`` and ``port``, by TCP and by UDP; where nothing is said, all is refused."""
         self._behaviours[address, port] = behaviour
 
+    def say(self, address: str, port: int, data: bytes) -> None:
+        """Sends ``data`` over the connections that stand there, by itself."""
+        for sock in self._with(address, port):
+            sock.hear(data)
+
+    def hang_up(self, address: str, port: int, *, code: int = 0) -> None:
+        """Ends the connections that stand there: in order, or with the errno ``code`` (ECONNRESET)."""
+        for sock in self._with(address, port):
+            sock.end(code)
+
+    def _with(self, address: str, port: int) -> list[_Socket]:
+        return [sock for sock in self._sockets.values() if sock.peer == (address, port) and sock.connected]
+
     def socket(self, family: int) -> ProbeSocket:
         return self._opened(_Socket)
 
@@ -141,19 +154,26 @@ class _Socket:
         self._fd = fd
         self._behaviour: Behaviour = REFUSING
         self._timers: list[Timer] = []
-        self._connected = False
+        self._begun = False
+        self.connected = False
         self._error = 0
         self._incoming = b""
         self._ended = False
+        self.peer = ("", 0)
         self.watched = 0
 
     def fileno(self) -> int:
         return self._fd
 
     def connect_ex(self, address: Any, /) -> int:
-        behaviour = self._behaviour = self._io.connecting(address[0], address[1])
+        if self._begun:
+            code, self._error = self._error, 0
+            return code or (errno.EISCONN if self.connected else errno.EALREADY)
+        self.peer = (address[0], address[1])
+        behaviour = self._behaviour = self._io.connecting(*self.peer)
         if isinstance(behaviour, Failing) and behaviour.latency is None:
             return behaviour.code
+        self._begun = True
         if not isinstance(behaviour, BlackHole):
             self._later(behaviour.latency or 0.0, self._arrive)
         return errno.EINPROGRESS
@@ -193,10 +213,20 @@ class _Socket:
             self._io.closed(self._fd)
             self._fd = -1
 
+    def hear(self, data: bytes) -> None:
+        """The other side sends ``data``."""
+        self._incoming += data
+        self._io.changed(self)
+
+    def end(self, code: int) -> None:
+        """The other side ends the connection, in order or with an errno."""
+        self._ended, self._error = True, code
+        self._io.changed(self)
+
     @property
     def events(self) -> int:
         """What epoll would report."""
-        mask = epoll.OUT if self._connected else 0
+        mask = epoll.OUT if self.connected else 0
         if self._is_readable() or self._ended:
             mask |= epoll.IN
         if self._ended:
@@ -216,7 +246,7 @@ class _Socket:
         if isinstance(behaviour, Failing):
             self._error = behaviour.code
         elif isinstance(behaviour, Listening):
-            self._connected = True
+            self.connected = True
             self._incoming = behaviour.greeting
         self._io.changed(self)
 
@@ -246,7 +276,7 @@ class _DatagramSocket(_Socket):
         self._behaviour = self._io.connecting(address[0], address[1])
         if isinstance(self._behaviour, Failing) and self._behaviour.latency is None:
             return self._behaviour.code
-        self._connected = True
+        self.connected = True
         return 0
 
     def send(self, data: bytes, /) -> int:

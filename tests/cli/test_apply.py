@@ -18,6 +18,7 @@ from extsync.changes import Delete
 from extsync.cli.apply import as_data, as_text, messages
 from extsync.cli.main import main
 from extsync.cli.world import world_of
+from extsync.config.settings import Settings
 from extsync.engine.passes import ServiceResult, Step
 from extsync.engine.world import World
 from extsync.kube.memory import MemoryStore
@@ -35,7 +36,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     store = MemoryStore(clock=SystemClock(), random=SystemRandom())
 
     @asynccontextmanager
-    async def cluster(args: argparse.Namespace) -> AsyncIterator[World]:
+    async def cluster(args: argparse.Namespace, settings: Settings) -> AsyncIterator[World]:
         yield world_of(store)
 
     monkeypatch.setattr(extsync.cli.apply, "cluster", cluster)

@@ -158,3 +158,15 @@ def test_probe_shows_what_the_checks_say(
     assert render("-f", path) == 0  # without --probe all are as declared
     [slice_] = objects(capsys.readouterr().out)["EndpointSlice"]
     assert all(endpoint["conditions"]["ready"] for endpoint in slice_["endpoints"])
+
+
+@pytest.mark.sockets
+def test_a_source_address_of_probes_that_is_not_this_machines_is_one_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTSYNC_PROBE_SOURCE_ADDRESSES", "192.0.2.77")
+    assert render("-f", write(tmp_path / "orders.yaml", manifest())) == 1
+    assert capsys.readouterr().err == (
+        "extsync: probes cannot be sent from 192.0.2.77: cannot assign requested address:"
+        " is it an address of this machine?\n"
+    )

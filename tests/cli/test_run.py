@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import COMMAND, kubeconfig, manifest, write
+from tests.cli.command import COMMAND, extsync, kubeconfig, manifest, write
 
 pytestmark = pytest.mark.sockets
 
@@ -71,3 +72,19 @@ def test_manifests_may_come_from_standard_input_and_logs_may_be_json(
     text = write(tmp_path / "m.json", manifest()).read_text()
     says = ('"message": "default/orders: kept from now on, as <stdin> says"',)
     run_until("-f", "-", "--kubeconfig", config, says=says, number=signal.SIGTERM, stdin=text)
+
+
+def test_probe_workers_end_with_the_command(config: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.json", manifest(spec={"checks": [{"tcpSocket": {"port": "http"}}]}))
+    says = ("default/orders: kept", "probe worker 2 runs with process id")
+    log = run_until("-f", path, "--kubeconfig", config, "--probe-workers", "2", "-v", says=says, number=signal.SIGTERM)
+    assert "Traceback" not in log
+    pids = [int(pid) for pid in re.findall(r"probe worker \d runs with process id (\d+)", log)]
+    assert len(pids) == 2
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_a_wrong_number_of_probe_workers_is_refused(config: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.json", manifest())
+    done = extsync("run", "-f", path, "--kubeconfig", config, "--probe-workers", "65")
+    assert (done.returncode, done.stderr) == (1, "extsync: --probe-workers: must be at most 64\n")

@@ -149,3 +149,30 @@ def test_a_sentinel_is_an_address_with_a_port(text: str, monkeypatch: pytest.Mon
 def test_sentinels_may_have_either_family(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTSYNC_SENTINELS", "192.0.2.1:53,[2001:DB8:0::1]:53")
     assert load_settings().sentinels == ("192.0.2.1:53", "[2001:db8::1]:53")
+
+
+def test_probes_are_sent_from_one_address_of_each_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTSYNC_PROBE_SOURCE_ADDRESSES", "192.0.2.1, 2001:DB8:0::1")
+    assert load_settings().probe_source_addresses == ("192.0.2.1", "2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("192.0.2.1,192.0.2.2", "has two addresses of one family"),
+        ("2001:db8::1,192.0.2.1,2001:db8::2", "has two addresses of one family"),
+        ("eth0", "eth0"),
+        ("fe80::1%eth0", "has a zone id"),
+        ("0.0.0.0", "0.0.0.0 is "),
+    ],
+)
+def test_a_source_address_that_cannot_be_one_is_told(text: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTSYNC_PROBE_SOURCE_ADDRESSES", text)
+    with pytest.raises(ConfigError, match=f"^EXTSYNC_PROBE_SOURCE_ADDRESSES: .*{said}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(("count", "said"), [(-1, "must be at least 0"), (65, "must be at most 64")])
+def test_probes_are_made_by_at_most_64_processes(count: int, said: str) -> None:
+    assert load_settings(overrides={"probe_workers": 64}).probe_workers == 64
+    assert wrong(None, probe_workers=count) == [f"--probe-workers: {said}"]

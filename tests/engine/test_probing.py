@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from extsync.engine.probing import Probing, Rule, probes_of
+from extsync.engine.probing import STALE, Probing, Rule, probes_of
 from extsync.errors import ConfigError
 from extsync.health.prober import Prober
 from extsync.health.target import Target
@@ -16,7 +17,7 @@ from extsync.model import UNKNOWN, Backend, Health, ProbeOverride, ServiceKey, V
 from extsync.plan.merge import Candidate, SourceSet, merge
 from extsync.plan.ports import PortSpec
 from extsync.seams.virtual import VirtualClock, virtual_time
-from extsync.seams.virtual_net import ScriptedProbeIO
+from extsync.seams.virtual_net import Failing, ScriptedProbeIO
 from tests.engine.support import CHECK, PERIOD, PORT, UP, A, B, C, key, manifest, prepared, rack
 
 ORDERS, CARTS = key("orders"), key("carts")
@@ -207,3 +208,69 @@ async def test_while_a_check_asks_for_a_port_that_is_missing_no_verdict_is_known
         assert "port 'http'" in setup.probing.fault(ORDERS)
         setup.probing.sync(ORDERS, found, checks)
         assert setup.probing.fault(ORDERS) == ""
+
+
+@virtual_time
+async def test_staleness_is_told_of_once_and_decides_nothing() -> None:
+    setup = Setup()
+    async with setup.running():
+        found, checks = candidates(A, B), rules()
+        setup.probing.sync(ORDERS, found, checks)
+        setup.probing.sync(CARTS, candidates(C), checks)
+        await setup.clock.sleep(PERIOD + 1)
+        setup.probing.collect(0.0)
+        before = setup.probing.sync(ORDERS, found, checks)
+        setup.told.clear()
+        for address in (A, B):
+            setup.io.script(address, PORT, Failing(errno.EADDRNOTAVAIL, latency=None))
+            for _ in range(60):  # B becomes stale when A has been for long
+                await setup.clock.sleep(1)
+                setup.probing.collect(0.0)
+            assert setup.told == [ORDERS]
+            assert setup.probing.remarks(ORDERS) == [STALE]
+        assert health(setup.probing.sync(ORDERS, found, checks)) == health(before)
+        assert setup.probing.remarks(CARTS) == []
+        for address in (A, B):
+            setup.io.script(address, PORT, UP)
+            await setup.clock.sleep(2)
+            setup.probing.collect(0.0)
+        assert setup.told == [ORDERS, ORDERS]
+        assert setup.probing.remarks(ORDERS) == []
+        assert setup.probing.sync(ORDERS, found, checks) == before
+
+
+@virtual_time
+async def test_a_failure_is_reported_also_where_it_ends_staleness_of_one_among_others() -> None:
+    setup = Setup()
+    async with setup.running():
+        found, checks = candidates(A, B), rules({**CHECK, "failureThreshold": 1})
+        setup.probing.sync(ORDERS, found, checks)
+        for address in (A, B):
+            setup.io.script(address, PORT, Failing(errno.EADDRNOTAVAIL, latency=None))
+        await setup.clock.sleep(60)
+        setup.probing.collect(0.0)
+        setup.told.clear()
+        setup.io.script(A, PORT, Failing())
+        await setup.clock.sleep(2)
+        setup.probing.collect(0.0)
+        assert setup.told == [ORDERS]
+        assert health(setup.probing.sync(ORDERS, found, checks)) == [Health.UNHEALTHY, Health.UNKNOWN]
+        assert setup.probing.remarks(ORDERS) == [STALE]
+
+
+@virtual_time
+async def test_a_stale_endpoint_that_leaves_takes_the_remark_with_it() -> None:
+    setup = Setup()
+    async with setup.running():
+        checks = rules()
+        setup.io.script(A, PORT, Failing(errno.EADDRNOTAVAIL, latency=None))
+        setup.probing.sync(ORDERS, candidates(A, B), checks)
+        await setup.clock.sleep(60)
+        setup.probing.collect(0.0)
+        assert setup.probing.remarks(ORDERS) == [STALE]
+        setup.probing.sync(ORDERS, candidates(B), checks)
+        assert setup.probing.remarks(ORDERS) == []
+        setup.probing.sync(ORDERS, candidates(A, B), checks)
+        await setup.clock.sleep(60)
+        setup.probing.collect(0.0)
+        assert setup.probing.remarks(ORDERS) == [STALE]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
+from extsync.engine.probing import STALE
 from extsync.engine.run import Options
 from extsync.errors import Unavailable
 from extsync.kube.memory import Fault
@@ -310,3 +313,36 @@ async def test_more_probes_than_may_be_in_flight_are_skipped_and_demote_nobody()
             await rig.clock.sleep(300)
         assert [write for write in writes if write.name.startswith("orders")] == []
         assert rig.published("orders") == ready(A)
+
+
+@virtual_time
+async def test_a_new_backend_starts_slowly_where_its_threshold_says_so() -> None:
+    check = {**CHECK, "initialDelaySeconds": 20, "successThreshold": 5, "transitionPeriodSeconds": 2}
+    rig = Rig()
+    rig.up(A)
+    async with rig.running(manifest("orders", rack(A), checks=[check])):
+        await rig.until(rig.agree("orders", not_ready(A)), within=1)
+        since = rig.clock.monotonic()
+        await rig.until(lambda: rig.io.connections[A, PORT] > 0, within=20 + PERIOD)
+        assert rig.clock.monotonic() - since >= 19
+        await rig.clock.sleep(4 * 2 - 0.5)
+        assert rig.io.connections[A, PORT] == 4
+        assert rig.slices("orders") == not_ready(A)
+        await rig.until(rig.agree("orders", ready(A)), within=2)
+        assert rig.io.connections[A, PORT] == 5
+
+
+@virtual_time
+async def test_what_cannot_be_probed_for_long_stays_as_it_is_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.up(A, B)
+    async with rig.running(manifest("orders", rack(A, B))):
+        await rig.until(rig.agree("orders", ready(A, B)), within=PERIOD + 1)
+        with rig.recorded() as writes:
+            rig.io.script(A, PORT, Failing(errno.EADDRNOTAVAIL, latency=None))
+            await rig.clock.sleep(3600)
+            rig.up(A)
+            await rig.clock.sleep(PERIOD)
+        assert writes == []
+        told = [record for record in caplog.records if record.message == f"{NAMESPACE}/orders: {STALE}"]
+        assert [record.levelname for record in told] == ["WARNING"]

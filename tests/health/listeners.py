@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -14,10 +15,9 @@ from extsync.health.base import Check
 from extsync.health.prober import Prober
 from extsync.health.target import Probe, Target, Timing
 from extsync.model import Health, Verdict
-from extsync.seams import ProbeIO, ProbeSocket, SystemClock, SystemProbeIO
+from extsync.seams import Clock, ProbeIO, SystemClock, SystemProbeIO
 
 LOOPBACK = "127.0.0.1"
-IP_BIND_ADDRESS_NO_PORT = 24  # Linux; Python 3.11 has no name for it
 
 LONG = Timing(period=60.0, timeout=30.0, failure_threshold=1)
 """For what is decided by what the listener does: the deadline plays no part."""
@@ -150,19 +150,16 @@ class Elsewhere(SystemProbeIO):
 
     ADDRESS = "127.0.0.2"
 
-    def socket(self, family: int) -> ProbeSocket:
-        sock = super().socket(family)
-        sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-        sock.bind((self.ADDRESS, 0))
-        return sock
+    def __init__(self) -> None:
+        super().__init__(source_addresses=[self.ADDRESS])
 
 
 class Live:
     """A prober on real sockets."""
 
-    def __init__(self, io: ProbeIO) -> None:
+    def __init__(self, io: ProbeIO, clock: Clock) -> None:
         self._changed = asyncio.Event()
-        self.prober = Prober(clock=SystemClock(), io=io, wake=self._changed.set)
+        self.prober = Prober(clock=clock, io=io, wake=self._changed.set)
 
     async def verdicts(self, targets: list[Target]) -> dict[str, Verdict]:
         """Probes until each of the targets has a verdict, and forgets them."""
@@ -194,10 +191,26 @@ class Live:
 
 
 @asynccontextmanager
-async def live(io: ProbeIO | None = None) -> AsyncIterator[Live]:
-    running = Live(io or SystemProbeIO())
+async def live(io: ProbeIO | None = None, clock: Clock | None = None) -> AsyncIterator[Live]:
+    """A prober that is running, and must not leave a descriptor open, at either end of a connection."""
+    before = sockets_open()
+    running = Live(io or SystemProbeIO(), clock or SystemClock())
     await running.prober.start()
     try:
         yield running
     finally:
         await running.prober.close()
+    async with asyncio.timeout(20):
+        await until(lambda: sockets_open() <= before)  # listeners close their ends a little later
+
+
+def sockets_open() -> int:
+    """How many sockets and pollers this process has open."""
+    return sum(_is_socket(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return os.readlink(path).startswith(("socket:", "anon_inode:[eventpoll]"))
+    except OSError:
+        return False  # the one that was open to list them

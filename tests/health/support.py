@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from extsync.config.checks import HttpGet, Mysql, Postgres, Redis, TcpSocket, TlsHandshake, Udp
+from extsync.config.checks import Grpc, HttpGet, Mysql, Postgres, Redis, TcpSocket, TlsHandshake, Udp
 from extsync.health.base import Check, CheckContext
+from extsync.health.grpc import GrpcCheck
 from extsync.health.handshake import TlsCheck
 from extsync.health.http import HttpCheck
 from extsync.health.mysql import MysqlCheck
@@ -38,6 +39,11 @@ def tcp(**block: Any) -> TcpCheck:
 def http(base_dir: Path = Path(), **block: Any) -> HttpCheck:
     """An httpGet check from the keys of its block, the port aside."""
     return HttpCheck(HttpGet.model_validate({"port": PORT, **block}), context(base_dir))
+
+
+def grpc(base_dir: Path = Path(), **block: Any) -> GrpcCheck:
+    """A grpc check from the keys of its block, the port aside."""
+    return GrpcCheck(Grpc.model_validate({"port": PORT, **block}), context(base_dir))
 
 
 def handshake(base_dir: Path = Path(), **block: Any) -> TlsCheck:
@@ -85,7 +91,7 @@ def target(
 class Bench:
     """A running prober, the network it probes, and what it did: ``starts`` are the times of all connections."""
 
-    def __init__(self, *, max_in_flight: int, descriptors: int) -> None:
+    def __init__(self, *, max_in_flight: int, descriptors: int, descriptor_limit: int) -> None:
         self.clock = VirtualClock()
         self.starts: dict[tuple[str, int], list[float]] = {}
         self.wakes = 0
@@ -96,7 +102,7 @@ class Bench:
             io=self.net,
             wake=self._wake,
             max_in_flight=max_in_flight,
-            descriptor_limit=lambda: 1 << 20,
+            descriptor_limit=lambda: descriptor_limit,
         )
 
     def script(self, behaviour: Behaviour, host: str = HOST, port: int = PORT) -> None:
@@ -117,9 +123,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def probing(*, max_in_flight: int = 10_000, descriptors: int = 1 << 20) -> AsyncIterator[Bench]:
-    """A prober in virtual time, which must leave no socket behind."""
-    bench = Bench(max_in_flight=max_in_flight, descriptors=descriptors)
+async def probing(
+    *, max_in_flight: int = 10_000, descriptors: int = 1 << 20, descriptor_limit: int = 1 << 20
+) -> AsyncIterator[Bench]:
+    """A prober in virtual time, which must leave no socket behind.
+
+    ``descriptors`` is how many there are, and ``descriptor_limit`` how many the prober takes for granted.
+    """
+    bench = Bench(max_in_flight=max_in_flight, descriptors=descriptors, descriptor_limit=descriptor_limit)
     await bench.prober.start()
     try:
         yield bench

@@ -9,6 +9,7 @@ import pytest
 
 from extsync.config.checks import Check as CheckBlock
 from extsync.errors import ConfigError
+from extsync.health.grpc import GrpcCheck
 from extsync.health.handshake import TlsCheck
 from extsync.health.http import HttpCheck
 from extsync.health.mysql import MysqlCheck
@@ -32,6 +33,7 @@ def test_the_kinds_of_this_package_are_found_by_their_keys_in_a_manifest() -> No
     registry = CheckRegistry()
     kinds = {kind: registry.factory(kind) for kind in registry.kinds()}
     assert kinds.items() >= {
+        ("grpc", GrpcCheck),
         ("httpGet", HttpCheck),
         ("mysql", MysqlCheck),
         ("postgres", PostgresCheck),

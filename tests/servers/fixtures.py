@@ -40,8 +40,18 @@ WANTED = tuple(_wanted(server) for server in programs.SERVERS)
 
 
 @pytest.fixture(scope="session")
+def blackbox_programs() -> Programs:
+    return _programs("blackbox")
+
+
+@pytest.fixture(scope="session")
 def consul_programs() -> Programs:
     return _programs("consul")
+
+
+@pytest.fixture(scope="session")
+def haproxy_programs() -> Programs:
+    return _programs("haproxy")
 
 
 @pytest.fixture(scope="session")

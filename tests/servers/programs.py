@@ -42,7 +42,9 @@ class Server:
 
 
 SERVERS: Mapping[str, Server] = {
+    "blackbox": Server(("prometheus-blackbox-exporter",), ("prometheus-blackbox-exporter",), ("--version",), (0, 19)),
     "consul": Server(("consul",), ("consul",), ("version",), (1, 8), suite="bullseye"),
+    "haproxy": Server(("haproxy",), ("haproxy",), ("-v",), (2, 4)),
     "knot": Server(("knot",), ("knotd", "knotc"), ("--version",), (3, 0)),
     "mariadb": Server(
         ("mariadb-server-core", "mariadb-client-core"), ("mariadbd", "mariadb"), ("--no-defaults", "--version"), (10, 5)

@@ -1,0 +1,47 @@
+"""The parts of the benchmark that take minutes, done small: they work, whatever the figures."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from benchmarks import balancers, kept, scale
+from benchmarks.probes import Load
+from benchmarks.scale import Size
+
+LOAD = Load(endpoints=100, period=0.5, window=0.3, rounds=1)
+
+
+@pytest.mark.sockets
+@pytest.mark.usefixtures("nginx_programs", "haproxy_programs", "blackbox_programs")
+def test_both_kinds_of_check_are_compared_with_every_other_prober() -> None:
+    rows = balancers.rows(LOAD)
+    assert [row.reference_is.split()[0] for row in rows] == ["HAProxy", "blackbox_exporter", "raw"] * 2
+    assert ["httpGet" in row.what for row in rows] == [False] * 3 + [True] * 3
+    assert all(row.figure > 0 and row.reference > 0 for row in rows)
+
+
+@pytest.mark.sockets
+@pytest.mark.usefixtures("nginx_programs")
+def test_kept_connections_are_compared_with_plain_http() -> None:
+    rows = kept.rows(LOAD)
+    assert [row.what.split(" on ")[0] for row in rows] == ["CPU of a check by HTTPS", "CPU of a check by grpc"]
+    assert all(0 < row.figure < math.inf and row.reference > 0 for row in rows)
+
+
+@pytest.mark.sockets
+@pytest.mark.usefixtures("nginx_programs")
+def test_a_run_of_the_full_size_finds_each_failing_endpoint_and_no_other() -> None:
+    size = Size(endpoints=100, failing=20, listeners=2, period=0.5, seconds=8.0, timeout=10.0)
+    figures = {row.what.partition(": ")[2].split(",")[0]: row.figure for row in scale.rows(size)}
+    assert figures["failing endpoints not found down"] == 0
+    assert figures["healthy endpoints found down"] == 0
+    assert 0 < figures["memory"] < math.inf
+
+
+def test_the_delay_of_a_verdict_counts_from_when_the_deciding_probe_belongs() -> None:
+    """One listener closes at 103; the endpoint's probes belong at 101, 111, 121, ...: the third failing one at 131."""
+    size = Size(listeners=1, period=10.0)
+    measured = {"closed": [103.0], "firsts": {"0": 101.0}, "down": {"0": 131.25}}
+    assert scale.delays(size, measured) == [0.25]
