@@ -27,7 +27,7 @@ from extsync.sources.base import SourceContext
 from extsync.sources.client import Reply
 from extsync.sources.consul import ConsulSource
 from extsync.sources.consul.answer import Reading, Rules, read
-from extsync.sources.consul.gate import Gate
+from extsync.sources.consul.gate import Gate, Trust
 from extsync.sources.consul.query import Heading
 from extsync.sources.holds import HoldTimes, LastGood
 from extsync.sources.offload import inline
@@ -65,13 +65,14 @@ def rows() -> list[Row]:
     def limit(what: str, figure: float, reference: float) -> Row:
         return Row(part=PART, what=what, figure=figure, unit="", reference=reference, reference_is="limit")
 
-    reads, reports, quiet = run(churn())
+    reads, looks, reports, quiet = run(churn())
     return [
         against("all new, decoded and handed on", cpu(lambda: Follower().take(text)), 3.0),
         against("one status changed", cpu(lambda: follower.take(flips[next(numbers) % 2])), 1.0),
         against("unchanged", cpu(lambda: follower.take(flips[0])), 0.25),
         limit("new reports of answers that say nothing new", quiet, 0),
         limit(f"reads within {CHANGES} changes in a second", reads, FEW),
+        limit("small questions to the servers besides", looks, FEW),
         limit(f"reports of {CHANGES} changes in a second", reports, FEW),
     ]
 
@@ -89,7 +90,9 @@ class Follower:
         self._index += 1
         self._reading = read(content, RULES, self._reading)
         listing = self._reading.listing
-        self._gate.judge(Heading(self._index, True, 0.0, False), listing.keys, consistent=False, now=0.0)
+        assert not self._gate.misses(listing.keys)
+        heading, first = Heading(self._index, True, 0.0, False), self._index == 1
+        assert self._gate.judge(heading, listing.keys, consistent=first, now=0.0).trust is Trust.BELIEVE
         observation = Observation(Outcome.FOUND, listing.backends, listing.rejected)
         self._good.observe(several([("orders", observation)]), 0.0)
         assert len(self._good.backends) == INSTANCES
@@ -102,6 +105,7 @@ class Churning:
         self.index = 1
         self.instances = [instance(0)]
         self.reads = 0
+        self.looks = 0
         self._changed = asyncio.Event()
 
     def change(self, *, instances: bool) -> None:
@@ -112,17 +116,23 @@ class Churning:
         self._changed = asyncio.Event()
 
     async def get(self, url: str, *, headers: Mapping[str, str], timeout: float, resend: bool) -> Reply:
+        if "/orders" not in url:  # the state of the servers, which are not to be seen
+            self.looks += 1
+            return Reply(200, {"X-Consul-Index": str(self.index)}, b"[]", url)
         self.reads += 1
         if f"index={self.index}&" in url:
             await self._changed.wait()
         return Reply(200, {"X-Consul-Index": str(self.index)}, msgspec.json.encode(self.instances), url)
 
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: float) -> Reply:
+        raise AssertionError("an instance is always left")
+
     async def close(self) -> None:
         pass
 
 
-async def churn() -> tuple[int, int, int]:
-    """Reads and reports in a second of changes, and the reports in one in which only the index changes."""
+async def churn() -> tuple[int, int, int, int]:
+    """Reads, looks at the servers and reports in a second of changes, and the reports where only the index changes."""
     consul = Churning()
     config = Block.model_validate({"server": "http://127.0.0.1:8500", "services": ["orders"]})
     context = SourceContext("bench", "default", Path(), CLOCK, SeededRandom(1), SystemDialer())
@@ -137,13 +147,13 @@ async def churn() -> tuple[int, int, int]:
     counted = []
     for instances in (True, False):
         await CLOCK.sleep(60)
-        before = consul.reads, len(reports)
+        before = consul.reads, consul.looks, len(reports)
         for _ in range(CHANGES):
             consul.change(instances=instances)
             await CLOCK.sleep(1 / CHANGES)
-        counted.append((consul.reads - before[0], len(reports) - before[1]))
+        counted.append((consul.reads - before[0], consul.looks - before[1], len(reports) - before[2]))
     running.cancel()
-    return *counted[0], counted[1][1]
+    return *counted[0], counted[1][2]
 
 
 def body(status: str = "passing") -> bytes:

@@ -16,7 +16,7 @@ from extsync.engine.world import World, context_of
 from extsync.errors import ConfigError
 from extsync.kube.flow import Backoff
 from extsync.model import Observation, Outcome
-from extsync.sources.base import Source
+from extsync.sources.base import Heir, Source
 from extsync.sources.supervise import supervise
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class RunningSources:
         self._tasks = tasks
         self._observe = observe
         self._running: dict[str, _Running] = {}
+        self._made: dict[str, Source] = {}
 
     def follow(self, prepared: Prepared) -> None:
         """Starts the sources that are new or changed, and stops those that left."""
@@ -44,6 +45,7 @@ class RunningSources:
         for name, running in list(self._running.items()):
             if name not in wanted or running.made_from != _made_from(wanted[name], prepared):
                 self._stop(name)
+        self._made = {name: source for name, source in self._made.items() if name in wanted}
         for name, block in wanted.items():
             if name not in self._running:
                 self._start(block, prepared)
@@ -74,7 +76,12 @@ class RunningSources:
 
     def _make(self, block: SourceBlock, prepared: Prepared, emit: Callable[[Observation], None]) -> Source | None:
         try:
-            return self._world.create_source(block.factory, block.config, context_of(block, prepared, self._world))
+            source = self._world.create_source(block.factory, block.config, context_of(block, prepared, self._world))
+            before = self._made.get(block.name)
+            if isinstance(source, Heir) and type(source) is type(before):
+                source.inherit(before)
+            self._made[block.name] = source
+            return source
         except ConfigError as error:
             emit(Observation(Outcome.ERROR, detail=str(error)))
         except Exception as error:  # of a plugin: it must not take the other services down with it

@@ -1,18 +1,20 @@
 """Merge: what all sources report becomes one list of candidates, each address and port once.
 
-One bad backend is set aside with its reason and the others are served.
+One bad backend is set aside with its reason and the others are served. A name that is only said of a backend, and
+cannot be so, is left out with its reason, and the backend is served.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from extsync.addresses import check_address
 from extsync.config import names
+from extsync.config.faults import shown
 from extsync.model import Backend, Identity, PortSet, Rejected
 from extsync.plan.ports import PortSets, PortSpec
 
@@ -110,15 +112,26 @@ class _Merging:
                 if self._wrong_family and (":" in address) in self._wrong_family:
                     raise ValueError(self._wrong_family[":" in address].format(address))
                 ports = port_sets.of(backend)
-                _check_names(backend)
+                _check_group(backend)
                 _check_probe(backend, ports)
             except ValueError as error:
                 self._rejected.append((source.name, Rejected(_entry(backend), str(error))))
                 continue
+            backend = self._with_names_that_fit(backend, source.name)
             group = source.group if backend.group is None else backend.group
             identity = Identity(address, ports)
             tier = tiers.get(backend.step) or tiers.setdefault(backend.step, Tier(source.priority, backend.step))
             self._place(Candidate(identity, backend, source.name, group, tier, source.health))
+
+    def _with_names_that_fit(self, backend: Backend, source: str) -> Backend:
+        """The backend without those of its optional names that it cannot have: they are no reason to take it away."""
+        if not (backend.hostname or backend.node_name or backend.zone):
+            return backend
+        unfit = _unfit_names(backend)
+        for field, (label, why) in unfit.items():
+            entry = f"{label} {shown(getattr(backend, field))} of {_entry(backend, with_name=False)}"
+            self._rejected.append((source, Rejected(entry, f"it {why}; the backend is served without it")))
+        return _without(backend, tuple(unfit)) if unfit else backend
 
     def _place(self, candidate: Candidate) -> None:
         address = candidate.identity.address
@@ -168,17 +181,40 @@ _address = lru_cache(maxsize=16384)(check_address)
 _label_value = lru_cache(maxsize=1024)(names.check_label_value)
 _subdomain = lru_cache(maxsize=4096)(names.check_subdomain)
 
+_NAMED: Final[tuple[tuple[str, str, Callable[[str], str]], ...]] = (
+    ("hostname", "hostname", names.check_dns_label),
+    ("node_name", "nodeName", _subdomain),
+    ("zone", "zone", _label_value),
+)
+"""Optional names: the field, the same as people write it, and the rule for it."""
 
-def _check_names(backend: Backend) -> None:
-    """Raises ValueError for a name that the API refuses, or that a label or hint made of it would be refused for."""
-    if backend.hostname:
-        _check("hostname", names.check_dns_label, backend.hostname)
-    if backend.node_name:
-        _check("nodeName", _subdomain, backend.node_name)
-    if backend.zone:
-        _check("zone", _label_value, backend.zone)
+
+def _check_group(backend: Backend) -> None:
+    """Raises ValueError for a group of which no label can be made: in another one its traffic may be another one's."""
     if backend.group:
-        _check("group", _label_value, backend.group)
+        try:
+            _label_value(backend.group)
+        except ValueError as error:
+            raise ValueError(f"group {backend.group!r} {error}") from None
+
+
+def _unfit_names(backend: Backend) -> dict[str, tuple[str, str]]:
+    """The names that the API refuses, or kube-proxy could not take, by field: as people write it, and what is wrong."""
+    unfit = {}
+    for field, label, rule in _NAMED:
+        text = getattr(backend, field)
+        if text:
+            try:
+                rule(text)
+            except ValueError as error:
+                unfit[field] = label, str(error)
+    return unfit
+
+
+@lru_cache(maxsize=4096)
+def _without(backend: Backend, fields: tuple[str, ...]) -> Backend:
+    """The same object for the same backend, as sources report it: what is made of it is known by it."""
+    return msgspec.structs.replace(backend, **dict.fromkeys(fields))
 
 
 def _check_probe(backend: Backend, ports: PortSet) -> None:
@@ -189,14 +225,7 @@ def _check_probe(backend: Backend, ports: PortSet) -> None:
         raise ValueError(f"probe.port {wanted!r} is no port of the Service: it has {known}")
 
 
-def _check(field: str, rule: Callable[[str], str], text: str) -> None:
-    try:
-        rule(text)
-    except ValueError as error:
-        raise ValueError(f"{field} {text!r} {error}") from None
-
-
-def _entry(backend: Backend) -> str:
+def _entry(backend: Backend, *, with_name: bool = True) -> str:
     port = "" if backend.port is None else f" port {backend.port}"
-    name = f" ({backend.hostname})" if backend.hostname else ""
+    name = f" ({backend.hostname})" if backend.hostname and with_name else ""
     return f"{backend.address}{port}{name}"

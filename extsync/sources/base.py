@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -36,6 +36,18 @@ class Source(Protocol):
         A failed read emits an outcome (ERROR, SUSPECT) with its detail, never an empty set. It must not return and
         must not block the event loop; an exception that leaves it is reported as ERROR, and it is started again, on
         the same object. ``emit`` is called from the event loop only; it takes each report at once and never blocks.
+        """
+        ...
+
+
+@runtime_checkable
+class Heir(Protocol):
+    """A source that may go on from what another one learned, after its block in the manifest was changed."""
+
+    def inherit(self, before: Source) -> None:
+        """Called once before ``run``, with the source of the same name and kind that ran until now and does no more.
+
+        Nothing that another question was asked for may be taken over.
         """
         ...
 

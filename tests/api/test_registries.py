@@ -121,6 +121,44 @@ def test_an_agent_that_restarts_empty_removes_nothing(
         until(cluster, dict.fromkeys([*known, "192.0.2.4"], True), "instances that are back, and one more", promised=15)
 
 
+@pytest.mark.parametrize("back", [0, 1])
+def test_an_agent_that_restarts_empty_while_others_register_first_removes_nothing(
+    cluster: Cluster, run: Callable[..., Running], consul: Consul, log: Path, back: int
+) -> None:
+    known = [f"192.0.2.{number}" for number in (1, 2, 3)]
+    for address in known:
+        consul.register("web", address, 80)
+    with run(from_consul(consul, hold={"nx": "1s", "nodata": "1s"})):
+        until(cluster, dict.fromkeys(known, True), "instances", promised=10)
+        wait_for(lambda: len(cluster.split()[0]) == 3, "Endpoints")
+        before = cluster.versions()
+        consul.kill()
+        wait_for(lambda: "source 'consul': web: " in log.read_text(), "word on the failure")
+        consul.start()
+        for number in range(30):
+            consul.register(f"other-{number}", "192.0.2.9", 80)
+        for address in known[:back]:
+            consul.register("web", address, 80)
+        wait_for(lambda: "source 'consul': suspect: " in log.read_text(), "word on the suspect answer", seconds=40)
+        time.sleep(3)  # the holds of an honest answer would be over
+        assert cluster.versions() == before
+        for address in [*known, "192.0.2.4"]:
+            consul.register("web", address, 80)
+        until(cluster, dict.fromkeys([*known, "192.0.2.4"], True), "instances that are back, and one more", promised=15)
+
+
+def test_nine_of_ten_that_are_deregistered_leave_without_being_doubted_for_long(
+    cluster: Cluster, run: Callable[..., Running], consul: Consul, measured: Measured
+) -> None:
+    identities = [consul.register("web", f"192.0.2.{number}", 80) for number in range(1, 11)]
+    with run(from_consul(consul)):
+        until(cluster, {f"192.0.2.{number}": True for number in range(1, 11)}, "instances", promised=10)
+        for identity in identities[1:]:
+            consul.deregister(identity)
+        # Nine changes in a row are read twice, and then after 15 s.
+        until(cluster, {"192.0.2.1": True}, "Consul: nine of ten deregistered", promised=17, measured=measured)
+
+
 def test_a_record_is_published_within_its_ttl(
     cluster: Cluster, run: Callable[..., Running], make_knot: Callable[..., Knot], measured: Measured
 ) -> None:

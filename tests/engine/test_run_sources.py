@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
+import msgspec
 import pytest
 
 from extsync.errors import ConfigError
-from extsync.model import Observation, Outcome
+from extsync.model import Backend, Observation, Outcome
 from extsync.seams.virtual import virtual_time
-from extsync.sources.base import Emit
+from extsync.sources.base import Emit, Source
 from tests.engine.support import PERIOD, A, B, C, Rig, feed, manifest, rack, ready
 
 UNCHECKED: dict[str, object] = {"checks": []}
@@ -284,3 +286,35 @@ async def test_a_source_that_did_not_change_runs_on_over_a_change_of_its_manifes
         rig.manifests.put(manifest("orders", rack(B), **UNCHECKED))
         await rig.until(rig.agree("orders", ready(B)), within=1)
     assert rig.feed().runs == 1
+
+
+class Keeper:
+    """A source that may inherit, and what it inherited."""
+
+    made: ClassVar[list[Keeper]] = []
+
+    def __init__(self) -> None:
+        self.heir_of: list[object] = []
+        self.made.append(self)
+
+    def inherit(self, before: Source) -> None:
+        self.heir_of.append(before)
+
+    async def run(self, emit: Emit) -> None:
+        emit(Observation(Outcome.FOUND, (Backend(A),)))
+        await asyncio.Event().wait()
+
+
+@virtual_time
+async def test_a_source_whose_block_changed_inherits_from_the_one_before_and_no_other_does() -> None:
+    rig = Rig()
+    rig.world = msgspec.structs.replace(rig.world, create_source=lambda *_: Keeper())
+    Keeper.made.clear()
+    async with rig.running(manifest("orders", feed(), **UNCHECKED)):
+        await rig.until(rig.agree("orders", ready(A)), within=1)
+        for changed in (feed(file={"files": ["b"]}), feed(name="other"), feed()):
+            rig.manifests.put(manifest("orders", changed, **UNCHECKED))
+            await rig.clock.sleep(60)
+    first, second, *others = Keeper.made
+    assert (first.heir_of, second.heir_of) == ([], [first])
+    assert [one.heir_of for one in others] == [[], []], "another name is another source, and one that left is forgotten"

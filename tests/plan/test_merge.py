@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from extsync.model import Backend, Identity, PortValue, Rejected
@@ -62,11 +64,6 @@ def test_an_address_that_no_endpoint_can_have_is_set_aside(address: str, reason:
 @pytest.mark.parametrize(
     ("backend", "reason"),
     [
-        (Backend("10.0.0.1", hostname="DB_1"), "hostname 'DB_1'"),
-        (Backend("10.0.0.1", hostname="a" * 64), "hostname"),
-        (Backend("10.0.0.1", node_name="Edge 1"), "nodeName 'Edge 1'"),
-        (Backend("10.0.0.1", zone="dc/1"), "zone 'dc/1'"),
-        (Backend("10.0.0.1", zone="z" * 64), "zone"),
         (Backend("10.0.0.1", group="-canary"), "group '-canary'"),
         (Backend("10.0.0.1", port=0), "0 is not a port"),
         (Backend("10.0.0.1", ports=(("mysqlx", 33060),)), "mysqlx"),
@@ -74,6 +71,46 @@ def test_an_address_that_no_endpoint_can_have_is_set_aside(address: str, reason:
 )
 def test_a_field_that_the_api_or_kube_proxy_cannot_take_is_set_aside(backend: Backend, reason: str) -> None:
     assert reason in reason_for(backend)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ({"hostname": "DB_1"}, "hostname 'DB_1' of 10.0.0.1 port 3307"),
+        ({"hostname": "a" * 64}, f"hostname '{'a' * 64}' of 10.0.0.1 port 3307"),
+        ({"node_name": "Edge 1"}, "nodeName 'Edge 1' of 10.0.0.1 port 3307"),
+        ({"zone": "dc/1"}, "zone 'dc/1' of 10.0.0.1 port 3307"),
+        ({"zone": "z" * 64}, f"zone '{'z' * 64}' of 10.0.0.1 port 3307"),
+    ],
+)
+def test_a_name_that_the_api_or_kube_proxy_cannot_take_is_left_out_and_the_backend_served(
+    name: dict[str, Any], entry: str
+) -> None:
+    merged = merge(MYSQL, [source(Backend("10.0.0.1", port=3307, drain=True, **name))])
+    assert [candidate.backend for candidate in merged.candidates] == [Backend("10.0.0.1", port=3307, drain=True)]
+    ((_, remark),) = merged.rejected
+    assert remark.entry == entry
+    assert remark.reason.endswith("; the backend is served without it")
+
+
+def test_of_several_names_those_that_fit_are_kept() -> None:
+    given = Backend("10.0.0.1", hostname="DB_1", node_name="edge-1", zone="dc/1", group="blue")
+    merged = merge(MYSQL, [source(given)])
+    (candidate,) = merged.candidates
+    assert candidate.backend == Backend("10.0.0.1", node_name="edge-1", group="blue")
+    assert [remark.entry for _, remark in merged.rejected] == ["hostname 'DB_1' of 10.0.0.1", "zone 'dc/1' of 10.0.0.1"]
+    (again,) = merge(MYSQL, [source(given)]).candidates
+    assert again.backend is candidate.backend, "what is made of one backend is one object"
+
+
+def test_a_name_without_end_is_told_in_short() -> None:
+    ((_, remark),) = merge(MYSQL, [source(Backend("10.0.0.1", hostname="x" * 100_000))]).rejected
+    assert len(remark.entry) < 300
+
+
+def test_of_a_backend_that_is_set_aside_no_name_is_told() -> None:
+    merged = merge(MYSQL, [source(Backend("127.0.0.1", hostname="DB_1"))])
+    assert len(merged.rejected) == 1
 
 
 def test_an_address_of_a_family_that_the_service_has_not_is_set_aside() -> None:

@@ -199,6 +199,12 @@ class Consul:
         token = self.request("PUT", "/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})
         return str(token["SecretID"])
 
+    def change_rights(self, token: str, rules: str) -> None:
+        """With ACLs: let a token that ``create_token`` made do what ``rules`` say, and nothing else any more."""
+        [policy] = self.request("GET", "/v1/acl/token/self", token=token)["Policies"]
+        changed = {"ID": policy["ID"], "Name": policy["Name"], "Rules": rules}
+        self.request("PUT", f"/v1/acl/policy/{policy['ID']}", changed)
+
     def delete_token(self, token: str) -> None:
         """With ACLs: whoever uses ``token`` from now on is refused."""
         identity = self.request("GET", "/v1/acl/token/self", token=token)["AccessorID"]

@@ -79,6 +79,9 @@ def test_a_rule_sets_a_field(rule: dict[str, Any], zone: str | None) -> None:
         ("port", "3307", "port", 3307),
         ("drain", "true", "drain", True),
         ("drain", "false", "drain", False),
+        ("drain", "True", "drain", True),
+        ("drain", "TRUE", "drain", True),
+        ("drain", "False", "drain", False),
     ],
 )
 def test_each_field_can_be_set(target: str, value: str, attribute: str, expected: object) -> None:
@@ -98,7 +101,6 @@ def test_an_empty_value_unsets_a_field() -> None:
         ("address", "", "relabel: it leaves no address"),
         ("port", "http", "relabel: 'http' is not a port: ports are 1 to 65535"),
         ("port", "70000", "relabel: '70000' is not a port: ports are 1 to 65535"),
-        ("drain", "yes", "relabel: drain is true or false, not 'yes'"),
     ],
 )
 def test_a_backend_whose_field_cannot_be_so_is_set_aside(target: str, value: str, reason: str) -> None:
@@ -113,6 +115,34 @@ def test_one_bad_backend_takes_no_other_away_and_earlier_rejections_stay() -> No
     assert [one.port for one in made.backends] == [81]
     assert [one.entry for one in made.rejected] == ["db-9", "10.0.0.1"]
     assert made.refresh == 5.0
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("value", ["yes", "1", "truely"])
+def test_what_is_neither_true_nor_false_leaves_drain_as_it_is_and_is_told(value: str, before: bool) -> None:
+    given = backend(port=80, drain=before)
+    made = rules({"targetLabel": "drain", "replacement": value}, copy("env", "group")).apply(found(given))
+    assert [(one.drain, one.group) for one in made.backends] == [(before, "Prod")]
+    reason = "relabel: it is neither true nor false, and drain stays as the source has it"
+    assert made.rejected == (Rejected(f"drain '{value}' of 10.0.0.1:80", reason),)
+
+
+def test_a_remark_is_kept_with_the_backend_that_did_not_change() -> None:
+    relabelling = rules({"targetLabel": "drain", "replacement": "yes"})
+    first = relabelling.apply(found(backend("10.0.0.1")))
+    second = relabelling.apply(found(backend("10.0.0.1"), backend("10.0.0.2")))
+    assert second.backends[0] is first.backends[0]
+    assert [one.entry for one in second.rejected] == ["drain 'yes' of 10.0.0.1", "drain 'yes' of 10.0.0.2"]
+
+
+def test_backends_that_are_set_aside_are_told_before_fields_and_both_up_to_a_bound() -> None:
+    many = [backend(f"10.0.{n // 250}.{n % 250 + 1}", labels={"d": "yes"}) for n in range(1500)]
+    bad = backend("10.9.0.1", labels={"d": "yes", "p": "x"})
+    made = rules(copy("d", "drain"), copy("p", "port")).apply(found(*many, bad))
+    assert len(made.backends) == 1500
+    assert len(made.rejected) == 1001
+    assert made.rejected[0].entry == "10.9.0.1"
+    assert made.rejected[-1].reason == "501 further backends or fields cannot be used either"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +312,7 @@ def test_where_no_backend_is_fit_the_answer_says_so_and_is_not_empty() -> None:
     observation = rules({"targetLabel": "port", "replacement": "x"}).apply(found(*many))
     assert (observation.outcome, observation.backends) == (Outcome.FOUND, ())
     assert len(observation.rejected) == 1001
-    assert observation.rejected[-1].reason == "500 further backends cannot be used either"
+    assert observation.rejected[-1].reason == "500 further backends or fields cannot be used either"
 
 
 def test_an_answer_of_which_nothing_is_kept_carries_over_what_else_it_said() -> None:
@@ -337,7 +367,8 @@ TEXT = st.text(max_size=6)
 )
 def test_whatever_the_labels_are_nothing_is_raised(labels: dict[str, str], blocks: list[dict[str, Any]]) -> None:
     made = rules(*blocks).apply(found(backend(labels=labels, port=80)))
-    assert len(made.backends) + len(made.rejected) <= 1
+    assert len(made.backends) <= 1
+    assert len(made.rejected) <= 1
     assert made.outcome in (Outcome.FOUND, Outcome.EMPTY)
 
 

@@ -1,8 +1,9 @@
-"""The client: one GET with all that the manifest says goes with it, redirects included, within one deadline."""
+"""The client: one request with all that the manifest says goes with it, redirects included, within one deadline."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -49,26 +50,38 @@ class Client:
         long, the request is sent once more, unless ``resend`` is False. Raises ReadFailed where there is no answer, or
         one that is too large or compressed.
         """
-        progress = Progress()
-        try:
-            async with self._clock.timeout(timeout):
-                return await self._follow(url, headers, progress, resend)
-        except TimeoutError:
-            raise ReadFailed(
-                f"{shown_url(url)}: gave no complete answer within {timeout:g} s (it ended while {progress.stage})"
-            ) from None
+        return await self._within(timeout, url, partial(self._follow, url, headers, resend))
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str] = _NO_HEADERS, timeout: float) -> Reply:
+        """The answer to ``body``, which is JSON, as ``get`` would have it; redirects are not followed.
+
+        It is sent once. Raises ReadFailed.
+        """
+        headers = {"Content-Type": "application/json", **headers}
+        return await self._within(timeout, url, partial(self._post, url, headers, body))
 
     async def close(self) -> None:
         """Ends all connections; a later ``get`` makes new ones."""
         self._credentials.close()
         await self._exchange.close()
 
-    async def _follow(self, text: str, headers: Mapping[str, str], progress: Progress, resend: bool) -> Reply:
-        asked = shown_url(text)
+    async def _within(self, timeout: float, url: str, ask: Callable[[Progress], Awaitable[Reply]]) -> Reply:
+        progress = Progress()
         try:
-            first = url = parse_url(text)
-        except ValueError as error:
-            raise ReadFailed(f"{asked}: {error}") from error
+            async with self._clock.timeout(timeout):
+                return await ask(progress)
+        except TimeoutError:
+            raise ReadFailed(
+                f"{shown_url(url)}: gave no complete answer within {timeout:g} s (it ended while {progress.stage})"
+            ) from None
+
+    async def _post(self, text: str, headers: Mapping[str, str], body: bytes, progress: Progress) -> Reply:
+        url = _parsed(text)
+        return await self._ask(url, headers, shown_url(text), progress, at_home=True, resend=False, body=body)
+
+    async def _follow(self, text: str, headers: Mapping[str, str], resend: bool, progress: Progress) -> Reply:
+        asked = shown_url(text)
+        first = url = _parsed(text)
         at_home = True
         for _ in range(MAX_REDIRECTS + 1):
             reply = await self._ask(url, headers, asked, progress, at_home=at_home, resend=resend)
@@ -89,13 +102,14 @@ class Client:
         *,
         at_home: bool,
         resend: bool,
+        body: bytes | None = None,
     ) -> Reply:
         """One hop; away from home it goes without anything that is meant for home."""
         try:
             carried = await self._credentials.carried(url.scheme)
         except ReadFailed as error:
             raise ReadFailed(f"{asked}: was not asked: {error}") from error
-        return await self._exchange.get(
+        return await self._exchange.ask(
             url,
             asked=asked,
             headers=_merged(headers, carried) if at_home else _harmless(headers),
@@ -104,7 +118,15 @@ class Client:
             server_name=self._server_name if at_home else None,
             progress=progress,
             resend=resend,
+            body=body,
         )
+
+
+def _parsed(text: str) -> yarl.URL:
+    try:
+        return parse_url(text)
+    except ValueError as error:
+        raise ReadFailed(f"{shown_url(text)}: {error}") from error
 
 
 def _merged(headers: Mapping[str, str], carried: Carried) -> dict[str, str]:

@@ -61,7 +61,7 @@ class Exchange:
         self._max_body = max_body
         self._opened: aiohttp.ClientSession | None = None
 
-    async def get(
+    async def ask(
         self,
         url: yarl.URL,
         *,
@@ -72,15 +72,17 @@ class Exchange:
         server_name: str | None,
         progress: Progress,
         resend: bool,
+        body: bytes | None = None,
     ) -> Reply:
-        """The answer to one GET; ``tls`` is not None where the URL or the proxy needs it.
+        """The answer to one GET, or to one POST where there is a ``body``.
 
+        ``tls`` is not None where the URL or the proxy needs it.
         ``resend`` allows to send it once more where the connection is lost before anything has come.
 
         Raises ReadFailed, beginning with ``asked``, for every way in which there is no answer that could be used. There
         is no deadline here; ``progress`` is kept up to date for when one is over.
         """
-        request = _Request(url, headers, proxy, server_name, resend)
+        request = _Request(url, headers, proxy, server_name, resend, body)
         progress.stage = f"connecting to {request.where}"
         try:
             reply = await self._answer(request, tls, progress)
@@ -118,8 +120,10 @@ class Exchange:
     async def _send(
         self, request: _Request, tls: ssl.SSLContext | aiohttp.Fingerprint | bool, progress: Progress | None
     ) -> aiohttp.ClientResponse:
-        return await self._session().get(
+        return await self._session().request(
+            "GET" if request.body is None else "POST",
             request.url,
+            data=request.body,
             headers=request.headers,
             allow_redirects=False,  # followed by hand, so that nothing secret goes along
             proxy=request.proxy,
@@ -176,12 +180,19 @@ class Exchange:
 class _Request:
     """One request as aiohttp wants it. ``where`` says in words with whom it speaks."""
 
-    __slots__ = ("headers", "proxy", "proxy_headers", "resend", "server_name", "url", "where")
+    __slots__ = ("body", "headers", "proxy", "proxy_headers", "resend", "server_name", "url", "where")
 
     def __init__(
-        self, url: yarl.URL, headers: Mapping[str, str], proxy: Proxy | None, server_name: str | None, resend: bool
+        self,
+        url: yarl.URL,
+        headers: Mapping[str, str],
+        proxy: Proxy | None,
+        server_name: str | None,
+        resend: bool,
+        body: bytes | None,
     ) -> None:
         self.url = url
+        self.body = body
         self.resend = resend
         self.headers = {"Accept-Encoding": "identity", "User-Agent": f"extsync/{__version__}", **headers}
         self.server_name = server_name
@@ -206,7 +217,7 @@ class _Lost(aiohttp.ClientError):
 
 
 async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keeps aiohttp from sending a GET again after it has lost the connection."""
+    """Keeps aiohttp from sending a request again after it has lost the connection."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:  # which it does not take for a loss

@@ -9,19 +9,23 @@ answer is judged anew.
 2. Old. ``X-Consul-LastContact`` above ``MAX_LAST_CONTACT``: the same, before it noticed.
 3. Filtered. ``X-Consul-Results-Filtered-By-ACLs: true``: the token may not see all there is (Consul 1.11 and newer).
 4. Reset. The index went down: a snapshot was restored, the state was lost, or another server answered.
-5. Shrunk. Fewer than half of the known instances are left, or the first answer of all is empty: so have agents answered
-   whose caches were not filled yet, and servers after a change of leader (hashicorp/consul#21548, #1960, #21978).
-6. Unexplained. Known instances are missing, and the index is not above that of the answer that was last believed. What
-   removes an instance raises the index, so this is no removal: the servers lost their state, or the token its rights
-   on a version that does not say so (and hashicorp/consul#20790 on one that does).
+5. Shrunk, or new. Fewer than half of the known instances are left, or it is the first answer of all: so have agents
+   answered whose caches were not filled yet, and servers after a change of leader (hashicorp/consul#21548, #1960,
+   #21978).
+6. Unexplained. Known instances are missing, and nothing can have removed them: the index is not above that of the
+   answer that was last believed, or the servers have another state than they had then (see ``era``). What removes an
+   instance raises the index of the one state, so they lost theirs; or, where it is the index, the token its rights on
+   a version that does not say so (and hashicorp/consul#20790 on one that does).
+7. Hidden. None is left, or none is there at first, and the token lacks rights that it needs (see ``rights``).
 
-A consistent answer settles 4 and 5. With 1, 2 or 3 it stays suspect. With 6 it stays suspect *from then on*, even when
-other registrations lift the index again, until at least half of the known instances are back; and then, unless all
+A consistent answer settles 4 and 5. With 1, 2, 3 or 7 it stays suspect. With 6 it stays suspect *from then on*, even
+when other registrations lift the index again, until at least half of the known instances are back; and then, unless all
 are, until nothing has changed for ``SETTLE`` seconds, since agents register theirs anew one by one. The index at which
-that ends counts from then on, as the one of a new cluster. Where they never come back a person has to confirm it:
-whatever makes the source anew, such as a restart, forgets what was known.
+that ends counts from then on, as the one of a new cluster. Where they never come back it stays so
+until extsync is started again, or another question asked: that forgets what was known, whether a person wanted it or
+not.
 
-A process that has believed no answer yet knows no instance, so that its first one, confirmed if it is empty, counts.
+A process that has believed no answer yet knows no instance, so that its first one, which is always confirmed, counts.
 """
 
 from __future__ import annotations
@@ -55,59 +59,90 @@ class Judgement(NamedTuple):
     doubt: str = ""
 
 
+class Evidence(NamedTuple):
+    """What was found out besides an answer: the number of the servers' state, and a doubt if there is one (rule 7).
+
+    ``hidden``: the doubt is a certainty, which explains all that is missing.
+    """
+
+    era: int = 0
+    doubt: str = ""
+    hidden: bool = False
+
+
+_NONE: Final = Evidence()
+
+
 class Gate:
     """Remembers what was believed of one service, and judges what is answered next."""
 
     def __init__(self) -> None:
         self._known: frozenset[Key] | None = None
         self._index = 0
+        self._era = 0
         self._lost = False
         self._present = 0
         self._settled_at = 0.0
 
-    def judge(self, heading: Heading, keys: frozenset[Key], *, consistent: bool, now: float) -> Judgement:
+    @property
+    def is_new(self) -> bool:
+        """Whether no answer was believed yet."""
+        return self._known is None
+
+    def misses(self, keys: frozenset[Key]) -> bool:
+        """Whether an answer with the instances ``keys`` lacks one that is known."""
+        return self._known is not None and self._known is not keys and not self._known <= keys
+
+    def judge(
+        self, heading: Heading, keys: frozenset[Key], evidence: Evidence = _NONE, *, consistent: bool, now: float
+    ) -> Judgement:
         """Judges an answer that lists the instances ``keys``.
 
-        ``consistent`` says in which mode it was read, ``now`` is in monotonic seconds.
+        ``consistent`` says in which mode it was read, ``now`` is in monotonic seconds. Where the answer ``misses``
+        instances, ``evidence`` was found out after it.
         """
-        doubt = _untrustworthy(heading)
-        if not doubt:
-            doubt = self._unexplained(heading.index, keys, now) if consistent else self._surprising(heading.index, keys)
-        if doubt:
+        doubt = untrustworthy(heading)
+        if not doubt and not evidence.hidden:
+            find = self._unexplained if consistent else self._surprising
+            doubt = find(heading.index, evidence.era, keys, now)
+        if doubt := doubt or evidence.doubt:
             return Judgement(Trust.SUSPECT if consistent else Trust.READ_AGAIN, doubt)
-        self._known, self._index, self._lost = keys, heading.index, False
+        self._known, self._index, self._era, self._lost = keys, heading.index, evidence.era, False
         return Judgement(Trust.BELIEVE)
 
-    def _surprising(self, index: int, keys: frozenset[Key]) -> str:
+    def _surprising(self, index: int, era: int, keys: frozenset[Key], now: float) -> str:
         """Why an answer in ordinary mode wants to be confirmed (rules 4 to 6)."""
         if self._known is None:
-            return "" if keys else "the first answer is empty"
+            return "it is the first answer"
         if index < self._index:
             return f"the index went down from {self._index} to {index}"
         known, present = len(self._known), len(self._known & keys)
         if present * 2 < known:
             return f"only {present} of {known} known instances are left"
-        if present < known and (self._lost or index == self._index):
+        if present < known and (self._lost or index == self._index or era != self._era):
             return f"{known - present} of {known} known instances are missing without a change"
         return ""
 
-    def _unexplained(self, index: int, keys: frozenset[Key], now: float) -> str:
+    def _unexplained(self, index: int, era: int, keys: frozenset[Key], now: float) -> str:
         """Why a consistent answer is not believed either (rule 6)."""
         known = self._known or frozenset()
         present = len(known & keys)
-        if present == len(known) or (index > self._index and not self._lost):
+        if present == len(known) or (index > self._index and era == self._era and not self._lost):
             return ""
         if not self._lost or present != self._present:
             self._lost, self._present, self._settled_at = True, present, now + SETTLE
         if present * 2 >= len(known) and now >= self._settled_at:
             return ""
+        missing = f"{len(known) - present} of {len(known)} known instances are missing, and nothing removed them"
+        if era != self._era:
+            return f"{missing}: the servers have lost the state that they had, or were set back to an older one"
         return (
-            f"{len(known) - present} of {len(known)} known instances are missing, and nothing removed them: the index "
-            f"had not risen above {self._index}; did the servers lose their state, or the token its rights?"
+            f"{missing}: the index had not risen above {self._index}; did the servers lose their state, or the token "
+            "its rights?"
         )
 
 
-def _untrustworthy(heading: Heading) -> str:
+def untrustworthy(heading: Heading) -> str:
     """The doubt that the server itself raises (rules 1 to 3)."""
     if not heading.known_leader:
         return "the server that answered knows of no leader"

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from extsync.sources.consul.wire import Entry
 
 PREFIX: Final = "__meta_consul_"
+NODE: Final = "__meta_consul_node"
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -31,7 +32,7 @@ def labels_of(entry: Entry, *, service: str, health: str, tag_separator: str) ->
         "__meta_consul_dc": node.datacenter,
         "__meta_consul_health": health,
         "__meta_consul_namespace": instance.namespace,
-        "__meta_consul_node": node.node,
+        NODE: node.node,
         "__meta_consul_partition": instance.partition,
         "__meta_consul_service": service,
         "__meta_consul_service_address": instance.address,

@@ -22,7 +22,9 @@ class Pace(msgspec.Struct, frozen=True):
     ``burst`` blocking reads may follow each other at once, then one in ``interval``: a service that changes all the
     time is polled. ``read_timeout`` is the time for an answer that need not wait, and for its confirmation. The pause
     after failures in a row doubles from ``first_pause`` to ``last_pause``, after suspect answers to ``doubt_pause``.
-    Pauses have jitter, only ever shorter.
+    Pauses have jitter, only ever shorter. ``token_look`` is from look to look whether a file has another token, and
+    ``rights_remembered`` for how long agents and servers may go by what a token was allowed to before; by Consul's
+    defaults it is 30.
     """
 
     burst: int = 2
@@ -31,6 +33,8 @@ class Pace(msgspec.Struct, frozen=True):
     first_pause: float = 1.0
     last_pause: float = 30.0
     doubt_pause: float = 15.0
+    token_look: float = 5.0
+    rights_remembered: float = 35.0
 
 
 def blocking_timeout(wait: float) -> float:

@@ -1,4 +1,4 @@
-"""A question to Consul's health endpoint, and what its reply says. Pure.
+"""Questions to Consul, above all to its health endpoint, and what a reply says. Pure.
 
 https://developer.hashicorp.com/consul/api-docs/health#list-service-instances-for-service
 """
@@ -6,7 +6,7 @@ https://developer.hashicorp.com/consul/api-docs/health#list-service-instances-fo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
@@ -56,30 +56,62 @@ class Choice(Protocol):
     def wait(self) -> float: ...
 
 
+class Api:
+    """Where Consul's API is, and whose catalog is meant."""
+
+    def __init__(self, choice: Choice) -> None:
+        prefix = (choice.path_prefix or "").strip("/")
+        self._base = choice.server.rstrip("/") + (f"/{quote(prefix)}" if prefix else "")
+        self._datacenter = _given(dc=choice.datacenter)
+        self.place = self._datacenter + _given(ns=choice.namespace, partition=choice.partition)
+        """The parameters that say whose catalog is meant."""
+        self.whose: Mapping[str, str] = dict(_given(Namespace=choice.namespace, Partition=choice.partition))
+        """The same within a datacenter, as bodies of questions say it."""
+
+    def url(
+        self, path: str, narrow: Iterable[tuple[str, str]] = (), *, whole: bool = False, consistent: bool = True
+    ) -> str:
+        """The URL of a question with the parameters ``narrow``; ``whole``: on the datacenter as a whole."""
+        parameters = [*(self._datacenter if whole else self.place), *narrow]
+        if consistent:
+            parameters.append(("consistent", ""))
+        return self.path(path) + (f"?{urlencode(parameters)}" if parameters else "")
+
+    def path(self, path: str) -> str:
+        """The URL without parameters."""
+        return self._base + path
+
+    def shown(self, path: str) -> str:
+        """The URL as messages show it."""
+        return self.path(path) + (f"?{urlencode(self.place)}" if self.place else "")
+
+
 class Query:
     """Everything that is asked about one service. ``wait`` is how long Consul may wait for a change, in seconds."""
 
     def __init__(self, choice: Choice, service: str) -> None:
-        prefix = (choice.path_prefix or "").strip("/")
-        base = choice.server.rstrip("/") + (f"/{quote(prefix)}" if prefix else "")
+        api = Api(choice)
+        path = f"/v1/health/service/{quote(service, safe='')}"
         self.wait = min(choice.wait, LONGEST_WAIT)
         self.service = service
-        self._path = f"{base}/v1/health/service/{quote(service, safe='')}"
-        self._place = _given(dc=choice.datacenter, ns=choice.namespace, partition=choice.partition)
+        self.shown = api.shown(path)
+        """The URL as messages show it."""
+        self._path = api.path(path)
+        self._place = api.place
         self._narrow = [("tag", tag) for tag in choice.tags]
         self._narrow += [("node-meta", f"{key}:{value}") for key, value in sorted(choice.node_meta.items())]
         self._narrow += _given(filter=choice.filter)
         self._allow_stale = choice.allow_stale
 
     @property
+    def question(self) -> str:
+        """What makes two of them the same question: how it is answered, and how long that may take, do not count."""
+        return self.url(index=None, consistent=True)
+
+    @property
     def is_narrowed(self) -> bool:
         """Whether the answer may be empty although the service exists."""
         return bool(self._narrow)
-
-    @property
-    def shown(self) -> str:
-        """The URL as messages show it."""
-        return self._path + (f"?{urlencode(self._place)}" if self._place else "")
 
     def url(self, *, index: int | None, consistent: bool) -> str:
         """The URL to get: Consul waits for an index above ``index``, or answers at once.

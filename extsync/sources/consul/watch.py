@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NoReturn, Protocol, TypeAlias
+from typing import NoReturn
 
 import msgspec
 
@@ -12,33 +13,14 @@ from extsync.errors import ReadFailed
 from extsync.model import Observation, Outcome
 from extsync.seams import Clock, Random
 from extsync.sources.consul.answer import Listing, Reading, Rules, read
-from extsync.sources.consul.gate import Gate, Judgement, Trust
+from extsync.sources.consul.gate import Evidence, Gate, Judgement, Trust, untrustworthy
+from extsync.sources.consul.getter import Getter, Identify
+from extsync.sources.consul.labels import NODE
 from extsync.sources.consul.pace import Backoff, Index, Pace, TokenBucket, blocking_timeout
-from extsync.sources.consul.query import Query, read_heading
+from extsync.sources.consul.query import Heading, Query, read_heading
+from extsync.sources.consul.rights import Rights, Sight
+from extsync.sources.consul.witness import Witness
 from extsync.sources.offload import Offload
-
-
-class Reply(Protocol):
-    """An answer over HTTP."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def body(self) -> bytes: ...
-
-
-class Getter(Protocol):
-    """Gets URLs: what a watch needs of ``extsync.sources.client.Client``."""
-
-    async def get(self, url: str, *, headers: Mapping[str, str], timeout: float, resend: bool) -> Reply:
-        """The answer within ``timeout`` seconds; ``resend``: it may be asked for twice. Raises ReadFailed."""
-        ...
-
-
-Identify: TypeAlias = Callable[[], Awaitable[Mapping[str, str]]]
-"""Returns the headers that say who asks; raises ReadFailed."""
 
 
 class Asker(msgspec.Struct, frozen=True):
@@ -50,6 +32,8 @@ class Asker(msgspec.Struct, frozen=True):
     pace: Pace
     clock: Clock
     random: Random
+    witness: Witness
+    rights: Rights
 
 
 class Watch:
@@ -65,6 +49,21 @@ class Watch:
         self._in_doubt = False
         self._identity: Mapping[str, str] = {}
         self._latest: Observation | None = None
+        self._known = Listing()
+        self._waiting: asyncio.Future[tuple[Listing, Judgement]] | None = None
+        remembered = asker.pace.rights_remembered
+        self._sight = Sight(asker.rights, query.service, remembered=remembered, clock=asker.clock)
+
+    def inherit(self, before: Watch) -> None:
+        """Goes on from what another one knows, if it asked the same; that one must not run any more."""
+        asked, ask = before._query, self._query
+        if ask.question == asked.question and self._rules.tagged_address == before._rules.tagged_address:
+            self._gate, self._known, self._in_doubt = before._gate, before._known, before._in_doubt
+
+    def interrupt(self) -> None:
+        """Waits no more for a change: somebody else asks from now on."""
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def run(self, tell: Callable[[Observation], None]) -> NoReturn:
         """Reads on and on, and tells after each read how the service stands: the same object where nothing changed."""
@@ -109,32 +108,45 @@ class Watch:
             # Somebody else asks, who may see something else: that is told at once, not after the next change.
             self._identity = identity
             self._index.reset()
-        if self._in_doubt:
-            return await self._confirm("", self._asker.pace.read_timeout)
+        clock, patience = self._asker.clock, self._asker.pace.read_timeout
+        if self._in_doubt or (self._gate.is_new and self._index.value is None):
+            return await self._confirm("", clock.monotonic() + patience)
         if self._index.value is not None:
             try:
                 return await self._wait_for_a_change()
             except ReadFailed:
                 # Proxies and restarts cut connections that wait for long. Whether that is all, the next read tells.
                 self._index.reset()
-        started, patience = self._asker.clock.monotonic(), self._asker.pace.read_timeout
-        listing, judgement = await self._ask(index=None, consistent=False, timeout=patience)
+        until = clock.monotonic() + patience
+        listing, judgement = await self._ask(index=None, consistent=False, until=until)
         if judgement.trust is Trust.BELIEVE:
             return self._believed(listing)
-        spent = self._asker.clock.monotonic() - started
-        return await self._confirm(judgement.doubt, max(1.0, patience - spent))
+        return await self._confirm(judgement.doubt, until)
 
     async def _wait_for_a_change(self) -> Observation:
-        timeout = blocking_timeout(self._query.wait)
-        listing, judgement = await self._ask(index=self._index.value, consistent=False, timeout=timeout)
+        clock, patience = self._asker.clock, self._asker.pace.read_timeout
+        until = clock.monotonic() + blocking_timeout(self._query.wait)
+        asking = self._ask(index=self._index.value, consistent=False, until=until)
+        waiting = self._waiting = asyncio.ensure_future(asking)
+        try:
+            listing, judgement = await waiting
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():  # it is the watch that ends, and not only its question
+                raise
+            self._index.reset()
+            return await self._read()
+        finally:
+            self._waiting = None
+            waiting.cancel()
         if judgement.trust is Trust.BELIEVE:
             return self._believed(listing)
-        return await self._confirm(judgement.doubt, self._asker.pace.read_timeout)
+        return await self._confirm(judgement.doubt, clock.monotonic() + patience)
 
-    async def _confirm(self, doubt: str, timeout: float) -> Observation:
+    async def _confirm(self, doubt: str, until: float) -> Observation:
         """Reads in the strongest mode; ``doubt`` is that of the answer before, if it was read just now."""
         try:
-            listing, judgement = await self._ask(index=None, consistent=True, timeout=timeout)
+            listing, judgement = await self._ask(index=None, consistent=True, until=until)
         except ReadFailed as error:
             if not doubt:
                 raise
@@ -143,11 +155,12 @@ class Watch:
             return self._believed(listing)
         return Observation(Outcome.SUSPECT, detail=f"{self._query.shown}: {judgement.doubt}")
 
-    async def _ask(self, *, index: int | None, consistent: bool, timeout: float) -> tuple[Listing, Judgement]:
-        """Reads once: what the answer lists, and whether it may be believed."""
+    async def _ask(self, *, index: int | None, consistent: bool, until: float) -> tuple[Listing, Judgement]:
+        """Reads once: what the answer lists, and whether it may be believed. ``until``: the time for it is over."""
         url = self._query.url(index=index, consistent=consistent)
         # A query that waits is not sent again with its index: after a restart, the agent would wait until it got there.
         resend = index is None
+        timeout = self._left(until)
         reply = await self._asker.getter.get(url, headers=self._identity, timeout=timeout, resend=resend)
         try:
             heading = read_heading(reply.status, reply.headers, reply.body)
@@ -158,10 +171,41 @@ class Watch:
         listing = self._reading.listing
         if listing.is_unusable:  # which is reported as a failure, and says nothing of who is there
             return listing, Judgement(Trust.BELIEVE)
+        evidence = await self._evidence(heading, listing, waited=index is not None, consistent=consistent, until=until)
         now = self._asker.clock.monotonic()
-        return listing, self._gate.judge(heading, listing.keys, consistent=consistent, now=now)
+        return listing, self._gate.judge(heading, listing.keys, evidence, consistent=consistent, now=now)
+
+    async def _evidence(
+        self, heading: Heading, listing: Listing, *, waited: bool, consistent: bool, until: float
+    ) -> Evidence:
+        """What has to be known besides an answer that lacks instances, and after one of a connection that is new."""
+        witness, doubt = self._asker.witness, ""
+        if untrustworthy(heading):
+            return Evidence(witness.era)
+        misses = self._gate.misses(listing.keys)
+        if misses or not (waited or self._gate.is_new):
+            try:
+                await witness.look()
+            except ReadFailed as error:
+                doubt = f"known instances are missing, and whether the servers lost their state is not known: {error}"
+        if consistent and not listing.keys and not doubt and (misses or self._gate.is_new):
+            nodes, timeout = self._nodes(), self._left(until)
+            doubt = await self._sight.doubt(nodes, expected=misses, identity=self._identity, timeout=timeout)
+            return Evidence(witness.era, doubt, hidden=self._sight.is_refused)
+        return Evidence(witness.era, doubt if misses else "")  # nothing has to be known where nothing is missing
+
+    def _nodes(self) -> set[str]:
+        """The nodes of the instances that were there last."""
+        return {value for backend in self._known.backends for name, value in backend.labels if name == NODE}
+
+    def _left(self, until: float) -> float:
+        """The seconds until then, one at least."""
+        return max(1.0, until - self._asker.clock.monotonic())
 
     def _believed(self, listing: Listing) -> Observation:
+        self._sight.settle()
+        if listing.backends:
+            self._known = listing
         if listing.backends or listing.rejected:
             return Observation(Outcome.FOUND, listing.backends, listing.rejected)
         if self._query.is_narrowed:

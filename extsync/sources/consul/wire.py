@@ -68,3 +68,24 @@ class Entry(_Part, frozen=True, gc=False):
     node: Node
     service: Service
     checks: list[Check] | None = None
+
+
+class ServerNode(_Part, frozen=True, gc=False):
+    """The node of a server of the cluster. Before Consul 0.7.3 nodes have no ID."""
+
+    node: str = ""
+    id: str = ""
+    modify_index: int = 0
+
+
+class ServerService(_Part, frozen=True, gc=False):
+    """The service ``consul`` on it."""
+
+    modify_index: int = 0
+
+
+class ServerEntry(_Part, frozen=True, gc=False):
+    """One element of the answer on the service ``consul``, of which other parts count: who the servers are."""
+
+    node: ServerNode
+    service: ServerService

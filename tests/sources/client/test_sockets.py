@@ -413,3 +413,29 @@ async def test_no_failure_tells_a_secret_not_even_in_its_traceback(handler: Hand
     while error is not None:
         assert "hunter2" not in repr(error)
         error = error.__cause__
+
+
+async def test_a_question_is_sent_with_its_body_and_all_that_goes_with_it_and_stays_at_home() -> None:
+    asked = Asked(redirect("/elsewhere", 307))
+    bodies: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.heads.append(head.decode())
+        bodies.append(await reader.readexactly(int(asked.headers["content-length"])))
+        writer.write(asked.answers[0])
+        await writer.drain()
+
+    async with listening(handle) as port, client(httpHeaders={"X-Team": "shop"}) as made:
+        reply = await made.post(url(port), body=b'{"a": 1}', headers={"X-Consul-Token": "t"}, timeout=GENEROUS)
+    assert reply.status == 307
+    assert bodies == [b'{"a": 1}']
+    assert asked.heads[0].startswith("POST /sd?token=hunter2 HTTP/1.1")
+    sent = asked.headers
+    assert (sent["content-type"], sent["x-team"], sent["x-consul-token"]) == ("application/json", "shop", "t")
+
+
+async def test_a_question_that_nobody_answers_is_given_up() -> None:
+    async with listening(stalling(b"")) as port, client() as made:
+        with pytest.raises(ReadFailed, match=r"gave no complete answer within 0\.1 s"):
+            await made.post(url(port), body=b"{}", timeout=0.1)

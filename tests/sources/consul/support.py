@@ -75,6 +75,11 @@ class Cluster:
 
     ``headers`` are added to answers, ``strays`` stands in for the instances in answers that are not consistent,
     ``failure`` is raised and ``status`` answered as long as they are set. Each answer takes ``takes`` seconds.
+
+    ``asked`` is what was asked of services; ``looks`` are the times at which the catalog's own index was read, the list
+    of ``servers`` (node, ID and the index of the last change) following it. ``blocked`` are paths that a proxy refuses.
+    ``refused`` are the rights that no token has, by kind and name, None where there are no ACLs; who asks for them is
+    in ``authorized``.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -87,6 +92,11 @@ class Cluster:
         self.status = (200, b"")
         self.takes = 0.0
         self.closed = 0
+        self.looks: list[float] = []
+        self.servers: list[tuple[str, str, int]] = [("s1", "id-1", 4)]
+        self.blocked: set[str] = set()
+        self.refused: set[tuple[str, str]] | None = None
+        self.authorized: list[list[tuple[str, str]]] = []
         self._clock = clock
         self._changed = asyncio.Event()
 
@@ -97,30 +107,60 @@ class Cluster:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def lose(self) -> None:
-        """Everything is forgotten, and indexes begin anew."""
+    def lose(self, index: int = 10) -> None:
+        """Everything is forgotten, and indexes begin anew; the servers are registered again."""
         self.services.clear()
-        self.put(index=10)
+        self.servers = [("s1", f"{self.servers[0][1]}-new", 4)]
+        self.put(index=index)
 
     async def get(self, url: str, *, headers: Mapping[str, str], timeout: float, resend: bool) -> Reply:
         parts = urlsplit(url)
         query = tuple(parse_qsl(parts.query, keep_blank_values=True))
         asked = Asked(self._clock.monotonic(), parts.path, query, headers, timeout, resend)
-        self.asked.append(asked)
+        service = unquote(parts.path.rpartition("/")[2])
+        if parts.path == "/v1/catalog/services":
+            self.looks.append(asked.at)
+        elif service != "consul":
+            self.asked.append(asked)
+        refusal = await self._delay(asked)
+        if refusal is not None:
+            return refusal
+        found = self.services.get(service, [])
+        if service == "consul":
+            found = [
+                {"Node": {"Node": node, "ID": identity, "ModifyIndex": index}, "Service": {"ModifyIndex": index}}
+                for node, identity, index in self.servers
+            ]
+        elif self.strays is not None and not asked.consistent:
+            found = self.strays
+        return Reply(200, CIMultiDict({"X-Consul-Index": str(self.index)} | self.headers), body(*found), url)
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: float) -> Reply:
+        asked = Asked(self._clock.monotonic(), urlsplit(url).path, (), headers, timeout, resend=False)
+        questions = [(one["Resource"], one["Segment"]) for one in json.loads(body)]
+        self.authorized.append(questions)
+        refusal = await self._delay(asked)
+        if refusal is not None:
+            return refusal
+        if self.refused is None:
+            return Reply(401, CIMultiDict(), b"ACL support disabled", url)
+        answers = [
+            {"Resource": kind, "Segment": name, "Allow": (kind, name) not in self.refused} for kind, name in questions
+        ]
+        return Reply(200, CIMultiDict(), json.dumps(answers).encode(), url)
+
+    async def _delay(self, asked: Asked) -> Reply | None:
+        """The time that an answer takes, and the answer that is none."""
         try:
-            async with self._clock.timeout(timeout):
+            async with self._clock.timeout(asked.timeout):
                 await self._clock.sleep(self.takes)
                 await self._wait(asked)
         except TimeoutError:
-            raise ReadFailed(f"gave no complete answer within {timeout:g} s") from None
+            raise ReadFailed(f"gave no complete answer within {asked.timeout:g} s") from None
         if self.failure:
             raise ReadFailed(self.failure)
-        if self.status[0] != 200:
-            return Reply(self.status[0], CIMultiDict(), self.status[1], url)
-        found = self.services.get(unquote(parts.path.rpartition("/")[2]), [])
-        if self.strays is not None and not asked.consistent:
-            found = self.strays
-        return Reply(200, CIMultiDict({"X-Consul-Index": str(self.index)} | self.headers), body(*found), url)
+        status, text = (403, b"not through here") if asked.path in self.blocked else self.status
+        return None if status == 200 else Reply(status, CIMultiDict(), text, asked.path)
 
     async def close(self) -> None:
         self.closed += 1

@@ -21,7 +21,8 @@ from tests.sources.support import Reports, context, running
 
 pytestmark = pytest.mark.sockets
 
-QUICK = Pace(burst=10, interval=0.05, first_pause=0.05, last_pause=0.2, doubt_pause=0.2)
+RIGHTS = 'service "orders" { policy = "read" } node_prefix "" { policy = "read" }'
+QUICK = Pace(burst=10, interval=0.05, first_pause=0.05, last_pause=0.2, doubt_pause=0.2, rights_remembered=0.5)
 
 
 @asynccontextmanager
@@ -173,7 +174,7 @@ async def test_a_restart_with_empty_state_removes_nothing_until_the_instances_ar
     async with watching(consul.url) as reports:
         await reports.until(has("192.0.2.1", "192.0.2.2", "192.0.2.3"))
         await asyncio.to_thread(consul.restart)
-        await reports.until(told(Outcome.SUSPECT, "did the servers lose their state"))
+        await reports.until(told(Outcome.SUSPECT, "the servers have lost the state"))
         consul.register("unrelated", "192.0.2.9", 80)
         consul.register("orders", "192.0.2.1", 80)
         await reports.until(told(Outcome.SUSPECT, "2 of 3 known instances are missing"))
@@ -182,6 +183,34 @@ async def test_a_restart_with_empty_state_removes_nothing_until_the_instances_ar
         await reports.until(has("192.0.2.1", "192.0.2.2", "192.0.2.3"))
         consul.deregister("orders-192.0.2.1-80")
         await reports.until(has("192.0.2.2", "192.0.2.3"))
+    assert not {Outcome.GONE, Outcome.EMPTY} & {part(report).outcome for report in reports.seen}
+
+
+@pytest.mark.parametrize("back", [0, 1, 2])
+async def test_a_restart_with_empty_state_is_found_out_although_others_registered_first(
+    consul: Consul, back: int
+) -> None:
+    """The index of a service that nothing happens to is low, and that of the new catalog soon above it."""
+    for number in (1, 2, 3):
+        consul.register("orders", f"192.0.2.{number}", 80)
+    async with watching(consul.url) as reports:
+        await reports.until(has("192.0.2.1", "192.0.2.2", "192.0.2.3"))
+        for number in range(30):
+            consul.register(f"other-{number}", "192.0.2.9", 80)
+        consul.kill()
+        await reports.until(told(Outcome.ERROR))
+        await asyncio.to_thread(consul.start)
+        for number in range(60):
+            consul.register(f"other-{number}", "192.0.2.9", 80)
+        for number in range(1, back + 1):
+            consul.register("orders", f"192.0.2.{number}", 80)
+        await reports.until(told(Outcome.SUSPECT, f"{3 - back} of 3 known instances are missing"))
+        for number in range(back + 1, 4):
+            consul.register("orders", f"192.0.2.{number}", 80)
+        await reports.until(has("192.0.2.1", "192.0.2.2", "192.0.2.3"))
+        consul.deregister("orders-192.0.2.1-80")
+        consul.deregister("orders-192.0.2.2-80")
+        await reports.until(has("192.0.2.3"))
     assert not {Outcome.GONE, Outcome.EMPTY} & {part(report).outcome for report in reports.seen}
 
 
@@ -207,8 +236,7 @@ async def test_tokens_are_read_anew_and_what_they_may_not_see_is_not_taken_for_g
 ) -> None:
     consul = make_consul(acls=True)
     consul.register("orders", "192.0.2.1", 80)
-    rights = 'service "orders" { policy = "read" } node_prefix "" { policy = "read" }'
-    first, second = consul.create_token(rights), consul.create_token(rights)
+    first, second = consul.create_token(RIGHTS), consul.create_token(RIGHTS)
     blind = consul.create_token('service "billing" { policy = "read" }')
     file = tmp_path / "token"
     file.write_text(first + "\n")
@@ -221,13 +249,67 @@ async def test_tokens_are_read_anew_and_what_they_may_not_see_is_not_taken_for_g
         consul.delete_token(second)
         await reports.until(told(Outcome.ERROR, "(ACL not found): there is no such token, or no longer"))
         file.write_text(blind)
-        await reports.until(told(Outcome.SUSPECT, "or the token its rights?"))
+        await reports.until(told(Outcome.SUSPECT, "the token may not see them: it needs service:read on orders"))
         file.unlink()
         await reports.until(told(Outcome.ERROR, "there is no such file"))
-        file.write_text(consul.create_token(rights))
+        file.write_text(consul.create_token(RIGHTS))
         await reports.until(has("192.0.2.1", "192.0.2.2"))
     assert not {Outcome.GONE, Outcome.EMPTY} & {part(report).outcome for report in reports.seen}
     assert not any(secret in repr(reports.seen) for secret in (first, second, blind, consul.token))
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ('node_prefix "" { policy = "read" }', "it needs service:read on orders"),
+        ('service "orders" { policy = "read" }', "it needs node:read on agent-1"),
+        ("", "it needs service:read on orders and 1 more"),
+    ],
+)
+async def test_rights_that_are_taken_away_are_not_taken_for_instances_that_left(
+    make_consul: Callable[..., Consul], tmp_path: Path, left: str, words: str
+) -> None:
+    consul = make_consul(acls=True)
+    consul.register("orders", "192.0.2.1", 80)
+    token = consul.create_token(RIGHTS)
+    (tmp_path / "token").write_text(token)
+    async with watching(consul.url, tmp_path, tokenFile="token") as reports:
+        await reports.until(has("192.0.2.1"))
+        consul.change_rights(token, left)
+        consul.register("orders", "192.0.2.2", 80)  # which raises the index, as an honest removal would
+        await reports.until(told(Outcome.SUSPECT, words))
+        consul.change_rights(token, RIGHTS)
+        await reports.until(has("192.0.2.1", "192.0.2.2"))
+        consul.deregister("orders-192.0.2.1-80")
+        consul.deregister("orders-192.0.2.2-80")
+        await reports.until(told(Outcome.GONE))
+    assert [part(report).outcome for report in reports.seen].count(Outcome.GONE) == 1
+
+
+async def test_a_token_that_never_had_the_rights_does_not_see_that_a_service_is_gone(
+    make_consul: Callable[..., Consul], tmp_path: Path
+) -> None:
+    consul = make_consul(acls=True)
+    token = consul.create_token('service "billing" { policy = "read" }')
+    (tmp_path / "token").write_text(token)
+    async with watching(consul.url, tmp_path, tokenFile="token") as reports:
+        await reports.until(told(Outcome.SUSPECT, "it needs service:read on orders"))
+        consul.change_rights(token, RIGHTS)
+        await reports.until(told(Outcome.GONE))
+        consul.register("orders", "192.0.2.1", 80)
+        await reports.until(has("192.0.2.1"))
+
+
+async def test_rights_are_asked_for_in_the_datacenter_of_the_service(make_consul: Callable[..., Consul]) -> None:
+    here, there = make_consul(datacenter="dc1"), make_consul(datacenter="dc2")
+    here.join(there)
+    instances = [there.register("orders", f"192.0.2.{number}", 80) for number in (1, 2)]
+    async with watching(here.url, datacenter="dc2") as reports:
+        await reports.until(has("192.0.2.1", "192.0.2.2"))
+        for instance in instances:
+            there.deregister(instance)
+        await reports.until(told(Outcome.GONE))
+    assert Outcome.SUSPECT not in [part(report).outcome for report in reports.seen]
 
 
 async def test_tls_with_a_client_certificate(make_consul: Callable[..., Consul], tmp_path: Path) -> None:

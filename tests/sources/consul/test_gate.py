@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extsync.sources.consul.answer import Key
-from extsync.sources.consul.gate import MAX_LAST_CONTACT, SETTLE, Gate, Judgement, Trust
+from extsync.sources.consul.gate import MAX_LAST_CONTACT, SETTLE, Evidence, Gate, Judgement, Trust
 from extsync.sources.consul.query import Heading
 
 BELIEVE, READ_AGAIN, SUSPECT = Trust.BELIEVE, Trust.READ_AGAIN, Trust.SUSPECT
@@ -29,14 +29,15 @@ class Case:
     def __init__(self, *known: int, index: int = 100) -> None:
         self.gate = Gate()
         self.now = 1000.0
+        self.evidence = Evidence()
         if known:
-            assert self.ordinary(*known, index=index).trust is BELIEVE
+            assert self.consistent(*known, index=index).trust is BELIEVE
 
     def ordinary(self, *numbers: int, index: int = 100) -> Judgement:
-        return self.gate.judge(heading(index), keys(*numbers), consistent=False, now=self.now)
+        return self.gate.judge(heading(index), keys(*numbers), self.evidence, consistent=False, now=self.now)
 
     def consistent(self, *numbers: int, index: int = 100) -> Judgement:
-        return self.gate.judge(heading(index), keys(*numbers), consistent=True, now=self.now)
+        return self.gate.judge(heading(index), keys(*numbers), self.evidence, consistent=True, now=self.now)
 
     def both(self, *numbers: int, index: int = 100) -> Trust:
         """What becomes of this answer, read again where the gate wants that."""
@@ -47,16 +48,25 @@ class Case:
 # ---- nothing to doubt ----------------------------------------------------------------------------------------------
 
 
-def test_a_first_answer_with_instances_is_believed_at_once() -> None:
-    assert Case().ordinary(1, 2).trust is BELIEVE
-
-
 @pytest.mark.parametrize("left", [(1, 2, 3), (1, 2), (1, 2, 3, 4, 5), (1, 2, 7, 8, 9), ()])
 def test_growth_and_the_departure_of_up_to_half_are_believed_at_once(left: tuple[int, ...]) -> None:
     case = Case(*range(1, 5)) if left else Case()
     if not left:
         assert case.consistent().trust is BELIEVE
     assert case.ordinary(*left, index=101).trust is BELIEVE
+
+
+def test_what_is_missing_of_an_answer_is_known_beforehand() -> None:
+    case = Case()
+    assert (case.gate.is_new, case.gate.misses(keys())) == (True, False)
+    case = Case(1, 2)
+    assert not case.gate.is_new
+    assert [case.gate.misses(keys(*numbers)) for numbers in ((1, 2), (1, 2, 3), (1,), (1, 3))] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_instances_that_leave_one_by_one_are_believed_down_to_the_last() -> None:
@@ -88,7 +98,9 @@ def test_what_the_server_says_against_itself_is_suspect_in_every_mode(doubtful: 
 
 
 def test_a_follower_that_heard_from_its_leader_lately_is_believed() -> None:
-    assert Gate().judge(heading(last_contact=MAX_LAST_CONTACT), keys(1), consistent=False, now=0).trust is BELIEVE
+    case = Case(1)
+    lately = heading(101, last_contact=MAX_LAST_CONTACT)
+    assert case.gate.judge(lately, keys(1, 2), consistent=False, now=0).trust is BELIEVE
 
 
 # ---- rule 4: the index went down -----------------------------------------------------------------------------------
@@ -107,7 +119,7 @@ def test_once_all_are_there_at_a_lower_index_that_one_counts() -> None:
     assert case.both(1, index=21) is BELIEVE
 
 
-# ---- rule 5: much smaller ------------------------------------------------------------------------------------------
+# ---- rule 5: much smaller, or new ------------------------------------------------------------------------------------
 
 
 def test_fewer_than_half_have_to_be_confirmed() -> None:
@@ -126,11 +138,12 @@ def test_a_cache_that_was_not_filled_is_found_out() -> None:
     assert case.consistent(1, 2, 3, index=101).trust is BELIEVE
 
 
-def test_a_first_answer_that_is_empty_has_to_be_confirmed_once() -> None:
+@pytest.mark.parametrize("numbers", [(), (1,)])
+def test_a_first_answer_has_to_be_confirmed_once(numbers: tuple[int, ...]) -> None:
     case = Case()
-    assert case.ordinary() == Judgement(READ_AGAIN, "the first answer is empty")
-    assert case.consistent().trust is BELIEVE
-    assert case.ordinary(index=107).trust is BELIEVE
+    assert case.ordinary(*numbers) == Judgement(READ_AGAIN, "it is the first answer")
+    assert case.consistent(*numbers).trust is BELIEVE
+    assert case.ordinary(*numbers, index=107).trust is BELIEVE
 
 
 # ---- rule 6: nothing removed them ----------------------------------------------------------------------------------
@@ -193,6 +206,63 @@ def test_one_missing_without_a_higher_index_is_read_again_too() -> None:
     case = Case(1, 2, 3, 4)
     judgement = case.ordinary(1, 2, 3)
     assert judgement == Judgement(READ_AGAIN, "1 of 4 known instances are missing without a change")
+
+
+def test_missing_instances_are_suspect_where_the_state_is_another_one_whatever_the_index() -> None:
+    case = Case(1, 2, 3)
+    case.evidence = Evidence(era=1)
+    judgement = case.ordinary(1, 2, index=101)
+    assert judgement == Judgement(READ_AGAIN, "1 of 3 known instances are missing without a change")
+    judgement = case.consistent(1, 2, index=101)
+    assert judgement.trust is SUSPECT
+    assert judgement.doubt.startswith(
+        "1 of 3 known instances are missing, and nothing removed them: the servers have lost"
+    )
+    assert case.both(1, index=5000) is SUSPECT
+
+
+def test_with_all_of_them_there_the_other_state_is_the_one_that_counts() -> None:
+    case = Case(1, 2, 3)
+    case.evidence = Evidence(era=1)
+    assert case.both(1, 2, 3, index=101) is BELIEVE
+    assert case.both(1, 2, index=102) is BELIEVE
+
+
+def test_in_another_state_the_others_have_time_to_follow_too() -> None:
+    case = Case(1, 2, 3)
+    case.evidence = Evidence(era=1)
+    assert case.both(1, 2, index=101) is SUSPECT
+    case.now += SETTLE
+    assert case.both(1, 2, index=102) is BELIEVE
+    assert case.both(2, index=103) is BELIEVE
+
+
+# ---- rule 7: found out besides -------------------------------------------------------------------------------------
+
+
+def test_a_doubt_that_was_found_out_besides_keeps_an_answer_from_being_believed() -> None:
+    case = Case(1, 2)
+    case.evidence = Evidence(doubt="hidden")
+    assert case.ordinary(index=101).trust is READ_AGAIN
+    assert case.consistent(index=101) == Judgement(SUSPECT, "hidden")
+    case.evidence = Evidence()
+    assert case.both(index=102) is BELIEVE, "nothing of it was remembered"
+
+
+def test_beside_such_a_doubt_a_lost_state_is_noticed_all_the_same() -> None:
+    case = Case(1, 2)
+    case.evidence = Evidence(doubt="it cannot be asked")
+    assert "the index had not risen above 100" in case.consistent(index=50).doubt
+    case.evidence = Evidence()
+    assert case.both(index=5000) is SUSPECT
+
+
+def test_what_is_certainly_hidden_is_no_lost_state() -> None:
+    case = Case(1, 2)
+    case.evidence = Evidence(doubt="hidden", hidden=True)
+    assert case.consistent() == Judgement(SUSPECT, "hidden")
+    case.evidence = Evidence()
+    assert case.both(index=101) is BELIEVE
 
 
 # ---- all sequences -------------------------------------------------------------------------------------------------

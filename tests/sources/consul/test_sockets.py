@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from extsync.model import Observation, Outcome
 from extsync.sources.consul import ConsulSource
 from extsync.sources.consul.pace import Pace
 from tests.health.listeners import listening
-from tests.sources.client.support import Asked, redirect
+from tests.sources.client.support import Asked, headers_of, redirect
 from tests.sources.consul.support import addresses, body, instance, part
 from tests.sources.support import Reports, context, running
 
@@ -31,9 +32,27 @@ def answer(content: bytes, *, status: str = "200 OK", length: int | None = None,
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + content
 
 
+class AskedOfOrders(Asked):
+    """As a proxy that lets nothing through but questions about the service orders."""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not reader.at_eof():
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            except asyncio.IncompleteReadError:
+                return
+            await reader.readexactly(int(headers_of(head).get("content-length", "0")))
+            if "/v1/health/service/orders?" in head:
+                self.heads.append(head)
+                writer.write(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+            else:
+                writer.write(answer(b"not through here", status="403 Forbidden"))
+            await writer.drain()
+
+
 @asynccontextmanager
 async def told_by(*answers: bytes, **keys: Any) -> AsyncIterator[tuple[Asked, Reports]]:
-    asked = Asked(*answers)
+    asked = AskedOfOrders(*answers)
     async with listening(asked) as port:
         server = f"http://127.0.0.1:{port}"
         config = ConsulBlock.model_validate({"server": server, "services": ["orders"], "token": "hunter2", **keys})
@@ -63,7 +82,7 @@ async def test_headers_that_speak_against_an_answer_make_it_suspect(headers: dic
         report = await reports.until(is_in(Outcome.FOUND))
     assert addresses(report) == ["192.0.2.1", "192.0.2.2"]
     assert [part(seen).outcome for seen in reports.seen] == [Outcome.FOUND, Outcome.SUSPECT, Outcome.FOUND]
-    assert "?stale= " in asked.heads[0]
+    assert "?consistent= " in asked.heads[0]
     assert "?stale=&index=7&wait=300000ms " in asked.heads[1]
     assert "?consistent= " in asked.heads[2]
 
@@ -94,3 +113,11 @@ async def test_the_token_does_not_follow_a_redirect_elsewhere() -> None:
         await reports.until(is_in(Outcome.FOUND))
     assert "hunter2" in asked.heads[0]
     assert "hunter2" not in elsewhere.heads[0]
+
+
+async def test_where_a_proxy_lets_nothing_else_through_what_is_removed_still_leaves() -> None:
+    before, after = answer(FULL, X_Consul_Index="7"), answer(b"[]", X_Consul_Index="8")
+    async with told_by(before, after) as (_, reports):
+        await reports.until(is_in(Outcome.FOUND))
+        await reports.until(is_in(Outcome.GONE))
+    assert [part(seen).outcome for seen in reports.seen] == [Outcome.FOUND, Outcome.GONE]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from extsync.errors import ReadFailed
 from extsync.model import Outcome
 from extsync.seams.virtual import VirtualClock, virtual_time
 from extsync.sources.consul import ConsulSource
@@ -223,8 +224,8 @@ async def test_every_request_has_the_token_as_it_is_now(tmp_path: Path) -> None:
     async with running(source(consul, tmp_path, tokenFile="token", wait="60s")):
         await CLOCK.sleep(70)
         file.write_text("second")
-        await CLOCK.sleep(60)
-    tokens = [asked.headers["X-Consul-Token"] for asked in consul.asked]
+        await CLOCK.sleep(6)  # and not only when the query that waits has ended
+        tokens = [asked.headers["X-Consul-Token"] for asked in consul.asked]
     assert tokens == ["first", "first", "first", "second", "second"]
     assert [asked.waits for asked in consul.asked] == [False, True, True, False, True]
 
@@ -266,11 +267,20 @@ async def test_a_cache_that_was_not_filled_is_read_past() -> None:
 
 
 @virtual_time
-async def test_a_first_answer_that_is_empty_is_confirmed_and_believed() -> None:
+async def test_a_first_answer_comes_from_the_leader() -> None:
+    consul = cluster(ONE, TWO, THREE)
+    consul.strays = [ONE]
+    async with told(consul) as reports:
+        assert [asked.consistent for asked in consul.asked] == [True, False]
+    assert addresses(reports.seen[0]) == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+
+
+@virtual_time
+async def test_a_first_answer_that_is_empty_is_believed() -> None:
     consul = cluster()
     consul.strays = []
     async with told(consul) as reports:
-        assert [asked.consistent for asked in consul.asked] == [False, True, False]
+        assert [asked.consistent for asked in consul.asked] == [True, False]
         await CLOCK.sleep(100)
         consul.put(ONE)
         consul.strays = None
@@ -411,9 +421,9 @@ async def test_a_doubt_that_cannot_be_settled_is_told_with_both_reasons() -> Non
         consul.status = (500, b"No cluster leader") if "consistent" in url else (200, b"")
         return await answer(url, **keywords)
 
-    consul.get = get  # type: ignore[method-assign]
     async with told(consul) as reports:
         await CLOCK.sleep(100)
+        consul.get = get  # type: ignore[method-assign]
         consul.headers = {"X-Consul-KnownLeader": "false"}
         consul.put()
         await CLOCK.sleep(0.01)
@@ -461,6 +471,35 @@ async def test_the_supervisor_s_restart_forgets_nothing() -> None:
     assert consul.closed == 2
 
 
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ({"wait": "60s", "token": "t", "warning": "NotReady", "allowStale": False}, True),
+        ({"services": ["billing", "orders"]}, True),
+        ({"tags": ["primary"]}, False),
+        ({"filter": "a == b"}, False),
+        ({"nodeMeta": {"a": "b"}}, False),
+        ({"datacenter": "dc2"}, False),
+        ({"taggedAddress": "lan"}, False),
+        ({"server": "http://elsewhere.example.com"}, False),
+    ],
+)
+@virtual_time
+async def test_a_block_that_asks_the_same_inherits_what_was_known(changed: dict[str, Any], kept: bool) -> None:
+    consul = cluster()
+    consul.put(ONE, TWO, index=500)
+    before = source(consul)
+    async with running(before):
+        await CLOCK.sleep(1)
+    consul.lose(5000)
+    after = source(consul, **changed)
+    after.inherit(before)
+    async with running(after) as reports:
+        await CLOCK.sleep(100)
+    told_of = part(reports.seen[-1]).outcome
+    assert told_of is SUSPECT if kept else told_of in (EMPTY, GONE)
+
+
 # ---- failures ------------------------------------------------------------------------------------------------------
 
 
@@ -503,8 +542,10 @@ async def test_a_wait_that_is_cut_off_is_no_failure_where_the_next_read_succeeds
     answer = consul.get
 
     async def get(url: str, **keywords: Any) -> Any:
-        consul.failure = "cut off" if "index" in url else ""
-        return await answer(url, **keywords)
+        reply = await answer(url, **keywords)
+        if "index" in url:
+            raise ReadFailed("cut off")
+        return reply
 
     consul.get = get  # type: ignore[method-assign]
     async with told(consul, wait="60s") as reports:
