@@ -104,6 +104,10 @@ class Observation(msgspec.Struct, frozen=True):
     A source that asks several independent questions (names, services, address families) answers with ``parts`` instead,
     made by ``several``: each question by its name, with an observation of its own that has no parts. All of them are in
     every report, and each is held to its own outcome, so that the failure of one keeps back nothing of the others.
+
+    Some answers have no backends and name further questions instead (the targets of SRV records). Those are parts of
+    the same report, and ``named_by`` is the name of the part that named them. It is FOUND while it names any, it alone
+    says which there are, and a report in which it is something else has none of them.
     """
 
     outcome: Outcome
@@ -112,6 +116,7 @@ class Observation(msgspec.Struct, frozen=True):
     detail: str = ""
     refresh: float = 0.0
     parts: tuple[tuple[str, Observation], ...] = ()
+    named_by: str = ""
 
 
 SEVERITY: Final = (Outcome.ERROR, Outcome.SUSPECT, Outcome.FOUND, Outcome.GONE, Outcome.EMPTY)
@@ -119,9 +124,14 @@ SEVERITY: Final = (Outcome.ERROR, Outcome.SUSPECT, Outcome.FOUND, Outcome.GONE, 
 
 
 def several(parts: Iterable[tuple[str, Observation]]) -> Observation:
-    """One report of several questions; its outcome is the one of its parts that matters most (``SEVERITY``)."""
+    """One report of several questions; its outcome is the one of its parts that matters most (``SEVERITY``).
+
+    That other parts were named is no find by itself: of these only what became of them counts.
+    """
     answers = tuple(parts)
-    outcome = min((answer.outcome for _, answer in answers), key=SEVERITY.index, default=Outcome.EMPTY)
+    namers = {answer.named_by for _, answer in answers}
+    outcomes = (one.outcome for name, one in answers if one.outcome is not Outcome.FOUND or name not in namers)
+    outcome = min(outcomes, key=SEVERITY.index, default=Outcome.EMPTY)
     told = [f"{name}: {answer.detail}" for name, answer in answers if answer.outcome is outcome and answer.detail]
     more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
     return Observation(outcome, detail="; ".join(told[:MOST_TOLD]) + more, parts=answers)

@@ -48,6 +48,7 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
     }.items()
 }
 _NEEDS: Final = {"targetLabel": "what it sets", "sourceLabels": "what it looks at", "modulus": "what to divide by"}
+_TEXTS: Final = ("separator", "regex", "replacement")
 _COMPARES: Final = ("keepequal", "dropequal")
 _LABEL_NAME: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 _IN_LABEL_NAMES: Final = re.compile(r"[a-zA-Z0-9_]*")
@@ -74,6 +75,17 @@ class Relabel(SourceBlock):
     modulus: AtLeastOne | None = None
     replacement: Annotated[str, Field(max_length=LONGEST)] = "$1"
     action: Action = "replace"
+
+    @classmethod
+    def rewrite(cls, data: dict[str, Any], faults: Faults) -> dict[str, Any]:
+        """Accepts, as Prometheus does, actions in any case and whole numbers where text is meant.
+
+        Other plain scalars are refused: of ``8.10`` or ``yes`` nobody knows any more how they were written.
+        """
+        data = super().rewrite(data, faults)
+        if isinstance(data.get("action"), str):
+            data["action"] = data["action"].lower()
+        return {key: str(value) if key in _TEXTS and type(value) is int else value for key, value in data.items()}
 
     @model_validator(mode="after")
     def _fits_its_action(self) -> Self:

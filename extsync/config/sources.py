@@ -75,7 +75,8 @@ class DnsSource(SourceBlock):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.min_ttl > self.max_ttl:
+        # The default of minTTL gives way to a shorter maxTTL: nobody wrote it.
+        if "min_ttl" in self.model_fields_set and self.min_ttl > self.max_ttl:
             fail(("minTTL",), f"minTTL {self.min_ttl} is longer than maxTTL {self.max_ttl}", reads=("minTTL", "maxTTL"))
         if self.type == "SRV" and self.port is not None:
             fail(("port",), "SRV records bring their own ports: leave port out", reads=("type", "port"))

@@ -152,7 +152,8 @@ class Once:
         block = next(block for block in prepared.manifest.spec.sources if block.name == name)
         timeout = min(SOURCE_TIMEOUT, deadline - world.clock.monotonic())
         try:
-            source = world.create_source(block.factory, block.config, context_of(block, prepared, world))
+            context = context_of(block, prepared, world, patience=timeout)
+            source = world.create_source(block.factory, block.config, context)
             observation = await first_report(source, world.clock, timeout)
         except ConfigError as error:
             observation = Observation(Outcome.ERROR, detail=str(error))
@@ -270,8 +271,14 @@ class Once:
                 withheld.append(EVERY_ONE_FAILS)
             return retain(kept, published.endpoints) if self._options.policy == "upsert-only" else kept
 
+        verdicts = self._verdicts(work)
         decision = work.state.decide(
-            current, self._verdicts(work), now=clock.monotonic(), wall=clock.wall(), adjust=adjust
+            current,
+            verdicts,
+            now=clock.monotonic(),
+            wall=clock.wall(),
+            adjust=adjust,
+            failback_delay=0.0 if self._may_fail_back(work, verdicts) else None,
         )
         result.decision, result.current = decision, current
         result.plan_errors = [str(refusal) for refusal in decision.plan.refusals]
@@ -281,6 +288,17 @@ class Once:
         result.plan_withheld = withheld
         result.plan_remarks = [text for text in work.state.remarks(decision) if text not in result.plan_errors]
         return allowed(decision.plan.changes, self._options.policy, service_exists=current.service is not None)
+
+    def _may_fail_back(self, work: _Work, verdicts: Sequence[Verdict | None]) -> bool:
+        """Whether a standby tier that is no longer needed goes at once.
+
+        A pass ends before a delay could, and the next one would start it anew. In place of time it takes certainty:
+        everything has answered, and every endpoint that is checked has a verdict of this pass.
+        """
+        if not work.state.settled:
+            return False
+        known = all(verdict is None or verdict.health is not UNKNOWN.health for verdict in verdicts)
+        return not work.state.prepared.rules or (self._options.probe and known)
 
     def _waiting_for(self, work: _Work) -> list[str]:
         """What others have to do before the rest of the plan can be done."""

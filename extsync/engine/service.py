@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from extsync.engine.carry import Carrying, carried
 from extsync.engine.memos import MergeMemo, PublishedMemo, unusable
 from extsync.engine.prepare import Prepared
-from extsync.model import Backend, Endpoint, Observation, Outcome, ServiceKey, State, Verdict
+from extsync.model import Endpoint, Observation, Outcome, ServiceKey, Verdict
 from extsync.plan.damp import Damping, damp
 from extsync.plan.judge import Judged, judge
 from extsync.plan.merge import Candidate, Merged, SourceSet, Tier
@@ -23,12 +24,9 @@ from extsync.plan.panic import panic
 from extsync.plan.plan import Current, Plan, PlanMemo, plan
 from extsync.plan.ports import PortSpec, ports_of
 from extsync.plan.published import Published
-from extsync.plan.tier import Tiers, TierState, tier
+from extsync.plan.tier import TierPolicy, Tiers, TierState, tier
 from extsync.sources.holds import LastGood, Standing
 from extsync.sources.relabel import Relabelling
-
-CARRIED = "(published)"
-"""The name of the pseudo-source that stands for what is published, until every real source has reported."""
 
 FIRST_ANSWER = 10.0
 """Seconds from the first look for which standby tiers wait for the first answer of the sources before them."""
@@ -72,6 +70,7 @@ class ServiceState:
         self.settled = False
         self._merging = MergeMemo()
         self._merging_carried = MergeMemo()
+        self._carrying = Carrying()
         self._reading = PublishedMemo()
         self._judged = Judged()
         self._damping = Damping()
@@ -116,8 +115,8 @@ class ServiceState:
 
     @property
     def all_reported(self) -> bool:
-        """Whether every source has a good answer in effect, so that removals need not wait."""
-        return all(last_good.reported for last_good in self.sources.values())
+        """Whether every source has a good answer in effect, and one that can be used: until then removals wait."""
+        return not self.unusable and all(last_good.reported for last_good in self.sources.values())
 
     def standings(self) -> dict[str, Standing]:
         """How each source stands."""
@@ -135,9 +134,9 @@ class ServiceState:
         sets = self._source_sets()
         merged = self._merging.merge(ports, sets, families)
         self.unusable = unusable(merged, sets)
-        was_settled, self.settled = self.settled, self.all_reported and not self.unusable
-        if not self.settled:
-            merged = self._merging_carried.merge(ports, [*sets, self._carried(current, sets)], families)
+        was_settled = self.settled
+        if endpoints := self._carried(current, merged):
+            merged = self._merging_carried.merge(ports, [*sets, self._as_source(endpoints, sets)], families)
         if not (self.settled and was_settled):
             self._tier_state = self._tiers_found(merged, current)
         self.merged = merged
@@ -157,10 +156,12 @@ class ServiceState:
         now: float,
         wall: float,
         adjust: Adjust | None = None,
+        failback_delay: float | None = None,
     ) -> Decision:
         """Judges the candidates of the last call of ``candidates`` and plans; ``verdicts`` is aligned with them.
 
         ``now`` is monotonic, ``wall`` goes into the objects. ``adjust`` changes what is published before it is packed.
+        ``failback_delay`` (seconds) takes the place of the manifest's.
         """
         published = self.published(current)
         candidates = self.merged.candidates
@@ -177,7 +178,7 @@ class ServiceState:
             damped.endpoints,
             self._tier_state or self._tiers_found(self.merged, current),
             tiers=self.merged.tiers,
-            policy=self.prepared.tier_policy,
+            policy=self._tier_policy(failback_delay),
             now=now,
             awaited=awaited,
         )
@@ -204,15 +205,37 @@ class ServiceState:
         return Decision(planned, candidates, verdicts, damped.endpoints, tiers, endpoints, look_again, tuple(remarks))
 
     def _tiers_found(self, merged: Merged, current: Current) -> TierState:
-        """The tiers that go on being needed because they are published, besides those that were needed before.
+        """The tiers that are known, and those that are found published.
 
         That is asked as long as sources have yet to report, and once more when they have: only then is it known to
         which tier a published endpoint belongs.
         """
         published = self.published(current)
-        known = self._tier_state.published if self._tier_state is not None else ()
         shown = {c.tier for c in merged.candidates if published.get(c.identity) is not None}
-        return TierState.found(shown | {one for one, _ in known})
+        return (self._tier_state or TierState()).with_found(shown)
+
+    def _carried(self, current: Current, merged: Merged) -> tuple[Endpoint, ...]:
+        """What goes on counting because it is published; settled is where that is nothing for good."""
+        self.settled = self.all_reported and all(last_good.complete for last_good in self.sources.values())
+        if self.settled:
+            self._carrying.nothing()
+            return ()
+        published = self.published(current)
+        return self._carrying.unnamed_of(published, merged) if self.all_reported else self._carrying.all_of(published)
+
+    def _as_source(self, endpoints: tuple[Endpoint, ...], sets: list[SourceSet]) -> SourceSet:
+        """The carried endpoints, which are probed if something that is missing would have had them probed."""
+        missing = [
+            source.health
+            for source in self.prepared.manifest.spec.sources
+            if source.name in self.unusable or not self.sources[source.name].complete
+        ]
+        probed = bool(self.prepared.rules) and any(health != "source" for health in missing)
+        return carried(endpoints, sets, probed=probed)
+
+    def _tier_policy(self, failback_delay: float | None) -> TierPolicy:
+        policy = self.prepared.tier_policy
+        return policy if failback_delay is None else msgspec.structs.replace(policy, failback_delay=failback_delay)
 
     def _awaited(self, now: float) -> frozenset[Tier]:
         """The tiers of the sources that have said nothing yet, and are young enough to be waited for."""
@@ -249,26 +272,6 @@ class ServiceState:
             for source in self.prepared.manifest.spec.sources
         ]
 
-    def _carried(self, current: Current, sets: list[SourceSet]) -> SourceSet:
-        """What is published, as a last source, until every real one has reported something usable (invariants 1, 2).
-
-        So nothing leaves at a start, nor when a manifest puts one source in the place of another. As candidates the
-        carried endpoints are probed like all others, so that one that dies is demoted.
-        """
-        silent = [
-            source.health
-            for source in self.prepared.manifest.spec.sources
-            if source.name in self.unusable or not self.sources[source.name].reported
-        ]
-        probed = bool(self.prepared.rules) and any(health != "source" for health in silent)
-        endpoints = self.published(current).endpoints
-        return SourceSet(
-            CARRIED,
-            tuple(_backend(endpoint, probed=probed) for endpoint in endpoints),
-            priority=min((one.priority for one in sets), default=0),
-            health="proven" if probed else "source",
-        )
-
     def published(self, current: Current) -> Published:
         """The endpoints that objects of ours show now."""
         return self._reading.read(current, self.prepared.pack_policy.owner)
@@ -280,19 +283,3 @@ def set_aside(source: str, entries: list[tuple[str, str]]) -> Iterator[str]:
         yield f"source {source!r}: {entry} is set aside: {reason}"
     if len(entries) > MOST_SET_ASIDE:
         yield f"source {source!r}: {len(entries) - MOST_SET_ASIDE} more entries are set aside"
-
-
-def _backend(endpoint: Endpoint, *, probed: bool) -> Backend:
-    """A published endpoint as the backend that it must have come from; where it is ``probed``, that says more of its
-    health than how it was published."""
-    return Backend(
-        address=endpoint.address,
-        ports=tuple((port.name, port.port) for port in endpoint.ports),
-        hostname=endpoint.hostname,
-        node_name=endpoint.node_name,
-        zone=endpoint.zone,
-        group=endpoint.group,
-        drain=endpoint.state is State.DRAINING,
-        ready=probed or endpoint.state is not State.NOT_READY,
-        target_ref=endpoint.target_ref,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -33,8 +34,8 @@ class World(msgspec.Struct, frozen=True):
     watcher: Watcher | None = None
 
 
-def context_of(block: SourceBlock, prepared: Prepared, world: World) -> SourceContext:
-    """What the source of ``block`` may know of its surroundings."""
+def context_of(block: SourceBlock, prepared: Prepared, world: World, *, patience: float = math.inf) -> SourceContext:
+    """What the source of ``block`` may know of its surroundings; ``patience`` as in ``SourceContext``."""
     return SourceContext(
         name=block.name,
         namespace=prepared.key.namespace,
@@ -43,6 +44,7 @@ def context_of(block: SourceBlock, prepared: Prepared, world: World) -> SourceCo
         random=world.random,
         dialer=world.dialer,
         watcher=world.watcher,
+        patience=patience,
     )
 
 

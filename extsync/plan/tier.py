@@ -1,8 +1,8 @@
 """Tier: which candidates are published, given which are ready.
 
 Sources of one priority are a tier, which a source that ranks its backends (SRV records) divides into steps. Tiers are
-cumulative: the first is always published, a later one while all tiers
-before it together have fewer than ``minReady`` ready endpoints. It comes in at once and goes out ``failbackDelay``
+cumulative: the first is always published, a later one while all tiers before it together have fewer than ``minReady``
+ready endpoints. It comes in at once and goes out ``failbackDelay``
 after it was last needed, so that a tier that comes and goes does not move traffic each time.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import compress
+from operator import itemgetter
 
 import msgspec
 
@@ -27,14 +28,20 @@ class TierPolicy(msgspec.Struct, frozen=True):
 
 class TierState(msgspec.Struct, frozen=True):
     """What has to be remembered: the tiers that are published, in order, in pairs with the time since when they are no
-    longer needed (monotonic seconds; None: they are needed)."""
+    longer needed (monotonic seconds; None: they are needed).
+
+    ``known`` are those that have been among them at any time. Where one of these is seen in the cluster although it is
+    not among them now, it is on its way out: its withdrawal has yet to be written.
+    """
 
     published: tuple[tuple[Tier, float | None], ...] = ()
+    known: frozenset[Tier] = frozenset()
 
-    @classmethod
-    def found(cls, tiers: Iterable[Tier]) -> TierState:
-        """The state after a start, from the tiers whose endpoints are found published."""
-        return cls(tuple((tier, None) for tier in sorted(set(tiers))))
+    def with_found(self, tiers: Iterable[Tier]) -> TierState:
+        """With the tiers, too, whose endpoints are found published after a start, as if they had been needed so far."""
+        new = frozenset(tiers) - self.known
+        pairs = [*self.published, *((tier, None) for tier in new)]
+        return TierState(tuple(sorted(pairs, key=itemgetter(0))), self.known | new)
 
 
 class Tiers(msgspec.Struct, frozen=True):
@@ -82,7 +89,7 @@ def tier(
                 kept.append((one, idle))
         before += ready[one]
         possible += ready[one] + undecided[one] + (max(1, policy.min_ready) if one in awaited else 0)
-    return _tiers(candidates, endpoints, tiers, kept, policy)
+    return _tiers(candidates, endpoints, tiers, kept, state.known, policy)
 
 
 def _tiers(
@@ -90,12 +97,13 @@ def _tiers(
     endpoints: tuple[Endpoint, ...],
     tiers: Sequence[Tier],
     kept: list[tuple[Tier, float | None]],
+    known: frozenset[Tier],
     policy: TierPolicy,
 ) -> Tiers:
     chosen = {one for one, _ in kept}
     return Tiers(
         _of_tiers(candidates, endpoints, chosen, tiers),
-        TierState(tuple(kept)),
+        TierState(tuple(kept), known | chosen),
         tuple(one for one in tiers if one in chosen),
         tuple(one for one in tiers if one not in chosen),
         min((idle + policy.failback_delay for _, idle in kept if idle is not None), default=None),

@@ -7,6 +7,7 @@ A plugin is a callable ``factory(config, context) -> Source``, registered under 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -95,7 +96,9 @@ class SourceContext(msgspec.Struct, frozen=True):
     """What a source may know of its surroundings.
 
     ``name`` is the source's name in the manifest, ``base_dir`` the folder that relative paths start from. ``watcher``
-    is None where there is no cluster. ``environ`` is where ``${NAME}`` of secrets is looked up.
+    is None where there is no cluster. ``environ`` is where ``${NAME}`` of secrets is looked up. ``patience`` is for how
+    many seconds the first report is waited for, infinite where the source runs on: one that ends a read before that can
+    say itself what it waited for.
     """
 
     name: str
@@ -106,6 +109,7 @@ class SourceContext(msgspec.Struct, frozen=True):
     dialer: Dialer
     watcher: Watcher | None = None
     environ: Mapping[str, str] = os.environ
+    patience: float = math.inf
 
 
 SourceFactory: TypeAlias = Callable[[Any, SourceContext], Source]

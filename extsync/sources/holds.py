@@ -18,6 +18,16 @@ A source that asks several questions (names, services, address families) reports
 these rules by itself: what it had stays while it fails, and the others go on. A report without parts and backends
 speaks of each part. A part that a report no longer has is one that is no longer asked for, and goes at once.
 
+Parts that another part named (``Observation.named_by``) come and go with its answers:
+
+========  ==========================================================================================================
+FOUND     a part that it no longer names stays as it is until ``hold.obsolete`` has passed
+EMPTY     counts for each part that it named, too, and so empties them after ``hold.nodata`` or ``hold.nx``
+GONE      the same
+ERROR     the same: each part that it named keeps its set, and nothing leaves, even if it was on its way out
+SUSPECT   the same
+========  ==========================================================================================================
+
 Times are seconds of one monotonic clock and come in as parameters.
 """
 
@@ -101,14 +111,13 @@ class Standing(msgspec.Struct, frozen=True):
 class LastGood:
     """The last good set of one source.
 
-    ``backends`` is what counts now; it is the same object as long as nothing changes. ``reported`` is True from the
-    moment a good answer of each part has taken effect: until then the removals of the service wait. ``hold`` may be
-    exchanged.
+    ``backends`` is what counts now; it is the same object as long as nothing changes. ``hold`` may be exchanged.
     """
 
     def __init__(self, hold: Hold) -> None:
         self._hold = hold
         self._parts: dict[str, _Part] = {}
+        self._departing: dict[str, float] = {}
         self._sets: tuple[tuple[Backend, ...], ...] = ()
         self.backends: tuple[Backend, ...] = ()
 
@@ -124,7 +133,20 @@ class LastGood:
 
     @property
     def reported(self) -> bool:
-        return bool(self._parts) and all(part.reported for part in self._parts.values())
+        """True from the moment a good answer has taken effect of each part that the manifest asks for.
+
+        Until then the removals of the service wait.
+        """
+        return bool(self._parts) and all(part.reported for part in self._parts.values() if not part.named_by)
+
+    @property
+    def complete(self) -> bool:
+        """True once that goes for each part that an answer named as well, for which alone it is asked then.
+
+        Until then something that was found published may belong to a part that has only failed so far. A part that is
+        named later has nothing published, so that its failures take nothing back.
+        """
+        return bool(self._parts) and all(part.complete for part in self._parts.values() if not part.named_by)
 
     @property
     def is_silent(self) -> bool:
@@ -137,56 +159,108 @@ class LastGood:
         Returns whether that makes a difference to anything but the age of the source.
         """
         if observation.parts:
-            answers = observation.parts
-        elif observation.backends:
-            answers = ((_WHOLE, observation),)
+            changed = self._take(observation.parts, now)
+        elif observation.backends or not self._parts:
+            changed = self._take(((_WHOLE, observation),), now)
         else:  # it speaks of the source as a whole
-            answers = tuple((name, observation) for name in self._parts or (_WHOLE,))
-        parts: dict[str, _Part] = {}
-        changed = len(answers) != len(self._parts)
-        for name, answer in answers:
-            part = parts[name] = self._parts.get(name) or _Part(self._hold)
-            changed = part.observe(answer, now) or changed
-        self._parts = parts
-        self._gather()
+            differences = [part.observe(observation, now) for part in self._parts.values()]
+            changed = any(differences)
+        self._gather(now)
         return changed
 
     def advance(self, now: float) -> None:
         """Lets what is due by ``now`` take effect; to be called at ``due()`` at the latest."""
         for part in self._parts.values():
             part.advance(now)
-        self._gather()
+        self._gather(now)
 
     def negative(self) -> tuple[str, ...]:
         """The parts whose latest answer is that there are no backends; "" is a source without parts.
 
         EMPTY beside a part that is FOUND is not among them: a name that has addresses of one family only.
         """
-        found = any(part.outcome is Outcome.FOUND for part in self._parts.values())
+        asked = {name: part for name, part in self._parts.items() if name not in self._departing}
+        found = any(part.outcome is Outcome.FOUND and part.backends for part in asked.values())
         said = (Outcome.GONE,) if found else _NEGATIVE
-        return tuple(name for name, part in self._parts.items() if part.outcome in said)
+        return tuple(name for name, part in asked.items() if part.outcome in said)
 
     def doubt(self, parts: Iterable[str], why: str, now: float) -> None:
         """Takes back that an answer of these parts was ever believed, and has them SUSPECT instead."""
         for name in parts:
+            namer = self._parts[name].named_by
             part = self._parts[name] = _Part(self._hold)
+            part.named_by = namer
             part.observe(Observation(Outcome.SUSPECT, detail=why), now)
-        self._gather()
+            if namer:
+                self._parts[namer].complete = False
+        self._gather(now)
 
     def due(self) -> float | None:
         """When ``advance`` has something to do next; None where only a report can change anything."""
-        times = (part.due() for part in self._parts.values())
+        times = [part.due() for part in self._parts.values()]
+        times += [until for name, until in self._departing.items() if self._named_by(name).outcome not in _FAILED]
         return min((time for time in times if time is not None), default=None)
 
     def standing(self) -> Standing:
         """Everything there is to say of the source besides its backends."""
-        standings = {name: part.standing() for name, part in self._parts.items()}
+        parts = {name: part for name, part in self._parts.items() if name not in self._departing}
+        standings = {name: part.standing() for name, part in parts.items()}
         if len(standings) == 1 and _WHOLE in standings:
             return standings[_WHOLE]
-        return _together(standings)
+        whole = _together(standings, {name: part.named_by for name, part in parts.items()})
+        departing = [(one, until) for name, until in self._departing.items() for one in self._parts[name].backends]
+        return msgspec.structs.replace(whole, reported=self.reported, leaving=(*whole.leaving, *departing))
 
-    def _gather(self) -> None:
-        """Renews ``backends`` where the set of a part is another one."""
+    def _take(self, answers: tuple[tuple[str, Observation], ...], now: float) -> bool:
+        """Takes in the answers of all parts; returns whether that makes a difference."""
+        before, self._parts = self._parts, {}
+        asked = {name for name, answer in answers if not answer.named_by}
+        namers = {answer.named_by for _, answer in answers}
+        changed = False
+        for name, answer in answers:
+            part = self._parts[name] = before.get(name) or _Part(self._hold)
+            part.named_by = answer.named_by if answer.named_by in asked else ""
+            changed = part.observe(answer, now, is_namer=name in namers) or changed
+            changed = self._departing.pop(name, None) is not None or changed
+        for name, part in before.items():
+            if name not in self._parts:
+                changed = self._miss(name, part, now) or changed
+        return changed
+
+    def _miss(self, name: str, part: _Part, now: float) -> bool:
+        """What becomes of a part that a report does not have; returns whether that makes a difference."""
+        namer = self._parts.get(part.named_by)
+        if not part.named_by or namer is None:
+            self._departing.pop(name, None)
+            return True
+        self._parts[name] = part
+        if namer.outcome is not Outcome.FOUND:
+            return part.follow(namer, now)
+        part.end_run()
+        is_news = name not in self._departing
+        self._departing.setdefault(name, now + namer.obsolete)
+        return is_news
+
+    def _named_by(self, name: str) -> _Part:
+        return self._parts[self._parts[name].named_by]
+
+    def _is_over(self, name: str, part: _Part, now: float) -> bool:
+        """Whether a part has left for good: its time is up, or there is nothing of it any more."""
+        outcome = self._named_by(name).outcome if part.named_by else None
+        if outcome is None or outcome in _FAILED:
+            return False
+        if name in self._departing and self._departing[name] <= now:
+            return True
+        return outcome in _NEGATIVE and part.reported and not part.backends
+
+    def _gather(self, now: float) -> None:
+        """Lets go of the parts that are over, and renews ``backends`` where the set of a part is another one."""
+        for name in [name for name, part in self._parts.items() if self._is_over(name, part, now)]:
+            del self._parts[name]
+            self._departing.pop(name, None)
+        awaited = {part.named_by for part in self._parts.values() if not part.reported}
+        for name, part in self._parts.items():
+            part.complete = part.complete or (part.reported and name not in awaited)
         sets = tuple(part.backends for part in self._parts.values())
         if len(sets) != len(self._sets) or any(map(is_not, sets, self._sets)):
             self._sets = sets
@@ -197,13 +271,15 @@ class _Part:
     """The last good set of one question.
 
     ``backends`` is what counts now; it is the same object as long as nothing changes. ``reported`` is True from the
-    moment the first good answer takes effect: until then the removals of the service wait.
+    moment the first good answer takes effect, ``complete`` from the one when that goes for all parts that it names.
     """
 
     def __init__(self, hold: Hold) -> None:
         self.hold = hold
+        self.named_by = ""
         self.backends: tuple[Backend, ...] = ()
         self.reported = False
+        self.complete = False
         self._answer: tuple[Backend, ...] = ()
         self._leaving: dict[BackendKey, tuple[Backend, float]] = {}
         self._negative_since: float | None = None
@@ -215,13 +291,24 @@ class _Part:
         self._last_error = ""
         self._last_error_at: float | None = None
 
-    def observe(self, observation: Observation, now: float) -> bool:
-        """As that of ``LastGood``; the same object as the last time is known to say the same."""
+    def observe(self, observation: Observation, now: float, *, is_namer: bool = False) -> bool:
+        """As that of ``LastGood``; the same object as the last time is known to say the same.
+
+        ``is_namer``: it names other parts, so that it says something although it has no backends.
+        """
         before = self._essence()
         if observation is not self._told or self._latest is None:
-            self._told, self._latest = observation, _honest(observation)
+            self._told, self._latest = observation, observation if is_namer else _honest(observation)
         self._take(self._latest, now)
         return self._essence() != before
+
+    def follow(self, namer: _Part, now: float) -> bool:
+        """Takes the outcome of the part that named this one as its own."""
+        return namer._latest is not None and self.observe(namer._latest, now)
+
+    def end_run(self) -> None:
+        """Ends a run of EMPTY and GONE, as a FOUND of its own would."""
+        self._negative_since = None
 
     def _essence(self) -> tuple[object, ...]:
         """What makes a difference to others."""
@@ -259,6 +346,12 @@ class _Part:
     def outcome(self) -> Outcome | None:
         return None if self._latest is None else self._latest.outcome
 
+    @property
+    def obsolete(self) -> float:
+        """Seconds for which what the latest answer lacks is held."""
+        refresh = 0.0 if self._latest is None else self._latest.refresh
+        return 2 * refresh if self.hold.obsolete is None else self.hold.obsolete
+
     def due(self) -> float | None:
         if self._latest is None or self._latest.outcome in _FAILED:
             return None
@@ -294,7 +387,7 @@ class _Part:
         self._negative_since = None
         self.reported = True
         answer = observation.backends
-        seconds = 2 * observation.refresh if self.hold.obsolete is None else self.hold.obsolete
+        seconds = self.obsolete
         if (seconds > 0 or self._leaving) and answer is not self._answer:
             named = {_key(backend) for backend in answer}
             before = {_key(backend): (backend, now + seconds) for backend in self._answer} | self._leaving
@@ -318,11 +411,11 @@ class _Part:
         return self.reported and not self._answer and not self._leaving
 
 
-def _together(standings: dict[str, Standing]) -> Standing:
+def _together(standings: dict[str, Standing], named_by: dict[str, str]) -> Standing:
     """How a source with these parts stands."""
     each = standings.values()
     said = several(
-        (name, Observation(standing.outcome, detail=standing.detail))
+        (name, Observation(standing.outcome, detail=standing.detail, named_by=named_by[name]))
         for name, standing in standings.items()
         if standing.outcome is not None
     )

@@ -142,6 +142,12 @@ def test_a_dns_entry_pastes_with_its_type_in_any_case() -> None:
     assert (dns.type, dns.port, str(dns.max_ttl)) == ("AAAA", 9100, "15s")
 
 
+def test_a_dns_entry_may_be_refreshed_in_less_than_a_second() -> None:
+    dns = source("dns_sd_configs: [{names: [db.example.com], refresh_interval: 500ms}]").dns
+    assert dns is not None
+    assert str(dns.max_ttl) == "500ms"
+
+
 def test_a_file_entry_pastes() -> None:
     file = source("file_sd_configs: [{files: [targets/*.json, targets/*.yml], refresh_interval: 5m}]").file
     assert file is not None

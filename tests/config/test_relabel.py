@@ -70,7 +70,7 @@ def test_prometheus_s_spelling_is_accepted_and_defaults_are_prometheus_s(keys: s
         ("action: labeldrop, regex: a, sourceLabels: [b]", ".sourceLabels: has no effect on action labeldrop"),
         ("action: labelkeep, regex: a, separator: b", ".separator: has no effect on action labelkeep"),
         ("action: replace, targetLabel: zone, modulus: 2", ".modulus: has no effect on action replace"),
-        ("action: Keep, sourceLabels: [a]", ".action: must be 'replace', 'keep'"),
+        ("action: keeps, sourceLabels: [a]", ".action: must be 'replace', 'keep'"),
         ("targetLabel: nodename", ".targetLabel: 'nodename' is not a field of a backend: known are address, hostname"),
         ("targetLabel: __address__", ".targetLabel: '__address__' is not a field"),
         ("targetLabel: instance", ".targetLabel: 'instance' is not a field"),
@@ -86,7 +86,7 @@ def test_prometheus_s_spelling_is_accepted_and_defaults_are_prometheus_s(keys: s
         ("targetLabel: zone, regex: '(?=a)'", ".regex: '(?=a)' is not a regular expression of RE2: "),
         ("targetLabel: zone, regex: '(a)\\1'", ".regex: '(a)\\\\1' is not a regular expression of RE2: "),
         ("targetLabel: zone, regex: 'a++'", ".regex: 'a++' is not a regular expression of RE2: "),
-        ("targetLabel: zone, regex: 5", ".regex: must be text, not a number: put it in quotes"),
+        ("targetLabel: zone, regex: 5.10", ".regex: must be text, not a number: put it in quotes"),
         ("sourceLabels: a, targetLabel: zone", ".sourceLabels: must be a list"),
     ],
 )
@@ -101,7 +101,7 @@ def test_what_an_action_cannot_do_is_refused_once_and_at_its_place(keys: str, co
         ("targetLabel: nodename", "did you mean 'nodeName'?"),
         ("targetLabel: __address__", "set 'address' and 'port'"),
         ("targetLabel: instance", "for a later rule write __tmp_instance"),
-        ("action: Keep, sourceLabels: [a]", "did you mean 'keep'?"),
+        ("action: Keeps, sourceLabels: [a]", "did you mean 'keep'?"),
         ("target: zone", "did you mean 'targetLabel'?"),
     ],
 )
@@ -130,3 +130,19 @@ def test_rules_read_back_from_a_dump() -> None:
     keys = "sourceLabels: [a, b], separator: '', regex: '(.+)', targetLabel: zone, replacement: 'x-${1}'"
     loaded = load_one(text(keys))
     assert load_one(to_yaml(loaded)) == loaded
+
+
+@pytest.mark.parametrize(("written", "action"), [("Keep", "keep"), ("DROP", "drop"), ("KeepEqual", "keepequal")])
+def test_an_action_may_be_written_in_any_case(written: str, action: str) -> None:
+    assert rule(f"action: {written}, {ACTIONS[action]}").action == action
+
+
+def test_whole_numbers_are_text() -> None:
+    found = rule("source_labels: [a], regex: 8080, separator: 0, replacement: 3306, target_label: port")
+    assert (found.regex, found.separator, found.replacement) == ("8080", "0", "3306")
+
+
+@pytest.mark.parametrize("value", ["8.10", "true", "[8080]"])
+def test_what_may_have_been_written_otherwise_needs_quotes(value: str) -> None:
+    [complaint] = complaints(f"regex: {value}, targetLabel: zone")
+    assert complaint.startswith(".regex: ")

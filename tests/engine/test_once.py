@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from extsync.engine.once import Once
+from extsync.engine.once import SOURCE_TIMEOUT, Once
 from extsync.engine.passes import OnceOptions, ServiceResult
 from extsync.errors import FORBIDDEN_CURE, Conflict, Forbidden, Invalid, TooManyRequests, Unavailable
 from extsync.kube.memory import Fault
@@ -14,6 +15,7 @@ from extsync.model import Backend, Observation, Outcome, several
 from extsync.objects import Endpoints, KubeObject, Service
 from extsync.seams.virtual import virtual_time
 from extsync.seams.virtual_net import BlackHole
+from extsync.sources.base import Source, SourceContext
 from tests.engine.support import (
     CHECK,
     NAMESPACE,
@@ -194,6 +196,37 @@ async def test_a_name_without_addresses_of_one_family_is_nothing_to_doubt() -> N
     assert rig.published("orders") == ready(A)
 
 
+def records(**targets: Observation) -> Observation:
+    """A report on a set of SRV records and its targets."""
+    parts = [(name, msgspec.structs.replace(part, named_by="set")) for name, part in targets.items()]
+    return several([("set", Observation(Outcome.FOUND)), *parts])
+
+
+@virtual_time
+async def test_a_target_that_is_gone_is_believed_on_demand_only() -> None:
+    rig = Rig()
+    service = manifest("orders", feed(), checks=[])
+    rig.feed().say(records(a=found(A), b=found(B), c=found(C)))
+    await one(rig, service)
+    assert rig.published("orders") == ready(A, B, C)
+    rig.feed().say(records(a=found(A), b=Observation(Outcome.GONE)))
+    result = await one(rig, service)
+    assert result.withheld == [
+        "source 'feed' says that it has no backends for b: what is published stays; --allow-empty lets it go"
+    ]
+    assert rig.published("orders") == ready(A, B, C)
+    assert not (await one(rig, service, allow_empty=True)).failed
+    assert rig.published("orders") == ready(A)
+
+
+@virtual_time
+async def test_a_target_that_fails_stops_its_service() -> None:
+    rig = Rig()
+    rig.feed().say(records(a=found(A), b=Observation(Outcome.ERROR, detail="SERVFAIL")))
+    result = await one(rig, manifest("orders", feed(), checks=[]))
+    assert result.errors == ["source 'feed': b: SERVFAIL; nothing was written"]
+
+
 @pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.SUSPECT])
 @virtual_time
 async def test_a_source_that_may_be_stale_stops_nothing_and_loses_nothing(outcome: Outcome) -> None:
@@ -238,6 +271,74 @@ async def test_a_source_that_says_nothing_is_given_up() -> None:
     rig = Rig()
     result = await one(rig, manifest("orders", feed()))
     assert result.errors == ["source 'feed': the source did not report within 10 s; nothing was written"]
+
+
+# ---- tiers -----------------------------------------------------------------------------------------------------------
+
+STANDBY = rack(B, name="standby", priority=1)
+TIERED = manifest("orders", rack(A), STANDBY, policy={"failbackDelay": "60s"})
+BOTH = {A: False, B: True}
+
+
+async def served_by_the_standby(service: dict[str, Any] = TIERED) -> Rig:
+    """A service whose first tier was down at the last pass, and is up since."""
+    rig = Rig()
+    rig.up(B)
+    await one(rig, service)
+    assert rig.published("orders") == BOTH
+    rig.up(A)
+    return rig
+
+
+@virtual_time
+async def test_a_standby_goes_at_once_when_the_tiers_before_it_are_proven() -> None:
+    rig = await served_by_the_standby()
+    assert not (await one(rig, TIERED)).failed
+    assert rig.published("orders") == ready(A)
+
+
+@virtual_time
+async def test_a_standby_stays_where_nothing_is_probed() -> None:
+    rig = await served_by_the_standby()
+    await one(rig, TIERED, probe=False)
+    assert rig.published("orders") == BOTH
+    replaced = manifest("orders", rack(C), STANDBY, policy={"failbackDelay": "60s"})
+    await one(rig, replaced, probe=False)
+    assert rig.published("orders") == ready(B, C)
+
+
+@virtual_time
+async def test_a_standby_stays_where_an_endpoint_has_no_verdict_in_time() -> None:
+    rig = await served_by_the_standby()
+    rig.io.script(A, PORT, BlackHole())
+    slow = {**CHECK, "timeoutSeconds": 60}
+    await one(rig, manifest("orders", rack(A), STANDBY, checks=[slow]), timeout=5)
+    assert rig.published("orders")[B] is True
+
+
+@virtual_time
+async def test_a_standby_stays_while_a_source_may_be_stale() -> None:
+    rig = await served_by_the_standby()
+    rig.feed().fail()
+    stale = manifest("orders", rack(A), STANDBY, feed(priority=2))
+    await one(rig, stale, allow_stale=frozenset({"feed"}))
+    assert rig.published("orders") == ready(A, B)
+
+
+@virtual_time
+async def test_a_source_is_told_how_long_it_is_waited_for() -> None:
+    rig = Rig()
+    rig.feed().found(A)
+    told: list[float] = []
+
+    def create(kind: str, config: Any, context: SourceContext) -> Source:
+        told.append(context.patience)
+        return rig.feed()
+
+    rig.world = msgspec.structs.replace(rig.world, create_source=create)
+    await one(rig, manifest("orders", feed(), checks=[]))
+    await one(rig, manifest("orders", feed(), checks=[]), timeout=3.0)
+    assert told == [SOURCE_TIMEOUT, 3.0]
 
 
 # ---- policies --------------------------------------------------------------------------------------------------------

@@ -160,6 +160,24 @@ async def test_a_standby_tier_takes_over_and_hands_back() -> None:
         await rig.until(rig.agree("orders", ready(A)), within=3)
 
 
+@virtual_time
+async def test_a_source_that_never_answers_keeps_no_standby_for_ever() -> None:
+    rig = Rig()
+    rig.up(A, B)
+    rig.feed().fail()
+    standby = rack(B, name="standby", priority=1)
+    service = manifest("orders", rack(A), standby, feed(priority=2), policy={"failbackDelay": "60s"})
+    async with rig.running(service):
+        await rig.until(rig.agree("orders", ready(A)), within=PERIOD + 1)
+        rig.down(A)
+        await rig.until(rig.agree("orders", {A: False, B: True}), within=32)
+        rig.up(A)
+        await rig.until(rig.agree("orders", ready(A)), within=PERIOD + 1 + 60 + 1)
+        with rig.recorded() as writes:
+            await rig.clock.sleep(300)
+        assert writes == []
+
+
 # ---- restarts --------------------------------------------------------------------------------------------------------
 
 

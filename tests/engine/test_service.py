@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from extsync.engine.service import MOST_SET_ASIDE, Decision, ServiceState
@@ -286,6 +287,78 @@ def test_a_restart_with_everything_unknown_brings_no_standby_in() -> None:
     service = tiered()
     service.verdicts = {}
     assert states(service.look(shown(a192_0_2_1=True))) == {A: True}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Observation(Outcome.ERROR, detail="scripted"),
+        Observation(Outcome.FOUND, (Backend(C, ports=(("gone", 1),)),)),
+    ],
+    ids=["never reported", "unusable"],
+)
+def test_a_source_that_is_broken_from_the_start_does_not_keep_the_standby_for_ever(broken: Observation) -> None:
+    service = Looks(rack(A), STANDBY, feed(priority=2), policy={"failbackDelay": "60s"})
+    service.state.observe("rack", found(A), 0.0)
+    service.state.observe("standby", found(B), 0.0)
+    service.state.observe("feed", broken, 0.0)
+    service.verdicts = {A: UNHEALTHY, B: HEALTHY}
+    both = shown(a192_0_2_1=False, a192_0_2_2=True)
+    assert states(service.look(both, now=1.0)) == {A: False, B: True}
+    service.verdicts[A] = HEALTHY
+    for now in (2.0, 30.0, 61.0):
+        assert states(service.look(both, now=now)) == {A: True, B: True}
+    for now in (62.0, 63.0, 300.0):  # the cluster shows it until its withdrawal is written
+        assert states(service.look(both, now=now)) == {A: True}
+
+
+# ---- parts that another part named -----------------------------------------------------------------------------------
+
+
+def targets(**said: Observation) -> Observation:
+    """A report on a set of SRV records and its targets."""
+    parts = [(name, msgspec.structs.replace(part, named_by="set")) for name, part in said.items()]
+    return several([("set", Observation(Outcome.FOUND)), *parts])
+
+
+FAILS = Observation(Outcome.ERROR, detail="SERVFAIL")
+
+
+def test_a_target_that_fails_from_the_start_keeps_what_may_be_its_and_nothing_else() -> None:
+    service = Looks(feed(hold={"obsolete": "0s"}), checks=[])
+    service.state.observe("feed", targets(a=found(A), b=FAILS), 0.0)
+    assert states(service.look(A_AND_B)) == {A: True, B: True}
+    service.state.observe("feed", targets(c=found(C), b=FAILS), 1.0)
+    after = shown(a192_0_2_1=True, a192_0_2_2=True, a192_0_2_3=True)
+    for now in (1.0, 7200.0):
+        assert states(service.look(after, now=now)) == {B: True, C: True}
+    assert not service.state.settled
+
+
+def test_a_target_that_fails_from_the_start_holds_the_rest_once_it_is_answered_no_more() -> None:
+    service = Looks(feed(hold={"obsolete": "0s"}), checks=[])
+    service.state.observe("feed", targets(a=FAILS), 0.0)
+    assert states(service.look(A_AND_B)) == {A: True, B: True}
+    service.state.observe("feed", targets(a=found(B)), 1.0)
+    assert states(service.look(A_AND_B, now=1.0)) == {B: True}
+    assert service.state.settled
+
+
+def test_a_target_that_comes_later_and_fails_keeps_nothing() -> None:
+    service = Looks(feed(hold={"obsolete": "0s"}), checks=[])
+    service.state.observe("feed", targets(a=found(A), b=found(B)), 0.0)
+    service.look(A_AND_B)
+    service.state.observe("feed", targets(a=found(A), c=FAILS), 1.0)
+    assert states(service.look(A_AND_B, now=1.0)) == {A: True}
+
+
+def test_what_a_target_no_longer_has_waits_for_the_other_sources() -> None:
+    service = Looks(feed(hold={"obsolete": "0s"}), feed("other"), checks=[])
+    service.state.observe("feed", targets(a=found(A), b=FAILS), 0.0)
+    service.state.observe("other", FAILS, 0.0)
+    service.look(A_AND_B)
+    service.state.observe("feed", targets(a=found(C), b=FAILS), 1.0)
+    assert states(service.look(A_AND_B, now=1.0)) == {A: True, B: True, C: True}
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------

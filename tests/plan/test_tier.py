@@ -103,7 +103,7 @@ def test_a_tier_whose_source_has_yet_to_answer_does_not_let_the_standby_in() -> 
 
 
 def test_a_tier_whose_source_has_yet_to_answer_does_not_send_the_standby_away() -> None:
-    service = Service(state=TierState.found(of(1)))
+    service = Service(state=TierState().with_found(of(1)))
     looked = service.look(0.0, awaited=of(0), t1="r")
     assert (looked.published, looked.look_again) == (of(1), None)
 
@@ -115,7 +115,7 @@ def test_endpoints_that_were_never_probed_do_not_send_the_standby_away() -> None
 
 
 def test_after_a_start_a_tier_found_published_stays_for_the_failback_delay() -> None:
-    service = Service(state=TierState.found(of(1, 0, 1)))
+    service = Service(state=TierState().with_found(of(1, 0, 1)))
     looked = service.look(5.0, t0="r", t1="r")
     assert (looked.published, looked.look_again) == (of(0, 1), 65.0)
 
@@ -128,13 +128,13 @@ def test_a_standby_that_served_alone_stays_when_the_first_tier_comes_back_unprov
 
 
 def test_a_tier_whose_source_is_away_for_a_moment_keeps_its_place() -> None:
-    service = Service(state=TierState.found(of(0, 1)))
+    service = Service(state=TierState().with_found(of(0, 1)))
     assert service.look(0.0, t0=".").published == of(0)
     assert service.look(1.0, t0="n", t1="r").published == of(0, 1)
 
 
 def test_a_tier_whose_source_is_away_for_long_is_forgotten() -> None:
-    service = Service(state=TierState.found(of(0, 1)))
+    service = Service(state=TierState().with_found(of(0, 1)))
     assert service.look(0.0, t0="r").look_again == 60.0
     assert service.look(60.0, t0="r").look_again is None
     assert service.look(61.0, t0="r", t1="r").published == of(0)
@@ -151,3 +151,19 @@ def test_all_endpoints_published_are_the_same_tuple() -> None:
         now=0.0,
     )
     assert again.endpoints is looked.endpoints
+
+
+def test_a_tier_that_is_found_again_keeps_the_time_since_when_it_is_idle() -> None:
+    service = Service(state=TierState().with_found(of(0, 1)))
+    service.look(0.0, t0="r", t1="r")
+    service.state = service.state.with_found(of(0, 1, 2))
+    looked = service.look(10.0, t0="r", t1="r", t2="r")
+    assert looked.state.published == ((of(0)[0], None), (of(1)[0], 0.0), (of(2)[0], 10.0))
+
+
+def test_a_tier_that_was_withdrawn_is_not_found_again_while_the_cluster_still_shows_it() -> None:
+    service = Service(TierPolicy(failback_delay=0.0))
+    service.look(0.0, t0=".", t1="r")
+    assert service.look(1.0, t0="r", t1="r").published == of(0)
+    service.state = service.state.with_found(of(0, 1))
+    assert service.look(2.0, t0="r", t1="r").published == of(0)

@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from extsync.engine.carry import Carrying
 from extsync.engine.probing import Probing
-from extsync.engine.service import ServiceState
 from extsync.errors import StoreError
 from extsync.kube import writer
 from extsync.kube.cache import Cache
 from extsync.model import Observation, Outcome
 from extsync.plan import judge, publication, subsets
 from extsync.plan.doubt import SelfDoubt
-from extsync.plan.merge import SourceSet
 from extsync.plan.metadata import Frame
 from extsync.sources.holds import LastGood, _Part
 
@@ -46,7 +45,7 @@ def an_empty_answer_is_believed_at_once(patch: Patch) -> None:
 
 
 def a_start_waits_for_no_source(patch: Patch) -> None:
-    patch.setattr(ServiceState, "_carried", lambda self, current, sets: SourceSet("(published)", ()))
+    patch.setattr(Carrying, "all_of", lambda self, published: ())
 
 
 def a_restart_forgets_what_was_published(patch: Patch) -> None:

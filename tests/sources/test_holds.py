@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -349,6 +350,182 @@ def test_rotating_answers_are_held_for_two_refreshes_unless_the_hold_says_otherw
     assert counts(by_default) == (B,)
 
 
+# ---- parts that another part named -----------------------------------------------------------------------------------
+
+NAMES_THEM = Observation(Outcome.FOUND)
+
+
+def named(observation: Observation) -> Observation:
+    return msgspec.structs.replace(observation, named_by="set")
+
+
+def report(said: Observation = NAMES_THEM, **parts: Observation) -> Observation:
+    return several([("set", said), *((name, named(part)) for name, part in parts.items())])
+
+
+def test_a_part_that_is_no_longer_named_stays_until_obsolete_has_passed() -> None:
+    held = last_good(nx=300, nodata=300, obsolete=20)
+    held.observe(report(a=found(A), b=found(B)), 0)
+    assert held.observe(report(a=found(A)), 5)
+    assert (counts(held), held.due(), held.standing().leaving) == ((A, B), 25, ((B, 25),))
+    assert [name for name, _ in held.standing().parts] == ["set", "a"]
+    assert not held.observe(report(a=found(A)), 6)
+    held.advance(25)
+    assert (counts(held), held.due(), held.standing().leaving) == ((A,), None, ())
+
+
+def test_without_a_hold_it_goes_at_once_and_by_default_after_two_refreshes_of_what_named_it() -> None:
+    held = last_good(obsolete=0)
+    held.observe(report(a=found(A), b=found(B)), 0)
+    held.observe(report(a=found(A)), 5)
+    assert counts(held) == (A,)
+    held = LastGood(HoldTimes())
+    held.observe(report(a=found(A), b=found(B)), 0)
+    held.observe(report(Observation(Outcome.FOUND, refresh=10), a=found(A)), 5)
+    assert held.due() == 25
+
+
+def test_a_part_that_is_named_again_stays_for_good() -> None:
+    held = last_good(obsolete=20)
+    held.observe(report(a=found(A), b=found(B)), 0)
+    held.observe(report(a=found(A)), 5)
+    held.observe(report(a=found(A), b=ERROR), 10)
+    held.advance(10**9)
+    assert counts(held) == (A, B)
+
+
+@pytest.mark.parametrize(("answer", "hold"), [(GONE, 300), (EMPTY, 100)])
+def test_a_named_part_without_backends_is_held_by_its_own_outcome(answer: Observation, hold: float) -> None:
+    held = last_good(nx=300, nodata=100, obsolete=0)
+    held.observe(report(a=found(A), b=found(B)), 0)
+    held.observe(report(a=found(A), b=answer), 5)
+    assert (counts(held), held.due()) == ((A, B), 5 + hold)
+    held.observe(report(a=answer, b=answer), 6)
+    held.advance(5 + hold)
+    assert counts(held) == (A,)
+    held.advance(6 + hold)
+    assert counts(held) == ()
+
+
+@pytest.mark.parametrize(("answer", "hold"), [(GONE, 300), (EMPTY, 100)])
+def test_where_what_names_the_parts_is_gone_they_are_too(answer: Observation, hold: float) -> None:
+    held = last_good(nx=300, nodata=100, obsolete=0)
+    held.observe(report(a=found(A), b=found(B)), 0)
+    held.observe(report(answer), 5)
+    assert (counts(held), held.due()) == ((A, B), 5 + hold)
+    held.advance(5 + hold)
+    assert (counts(held), held.due()) == ((), None)
+    assert [name for name, _ in held.standing().parts] == ["set"]
+
+
+def test_a_part_that_is_not_named_when_what_names_it_is_back_is_held_as_obsolete() -> None:
+    held = last_good(nx=30, obsolete=300)
+    held.observe(report(a=found(A), b=found(B)), 0)
+    held.observe(report(GONE), 10)
+    held.observe(report(a=found(A)), 20)
+    assert held.due() == 320
+    held.advance(319)
+    assert counts(held) == (A, B)
+
+
+def test_what_is_on_its_way_out_leaves_in_time_where_what_named_it_is_gone_meanwhile() -> None:
+    held = last_good(nx=300, obsolete=20)
+    held.observe(report(a=found(A), b=found(B)), 0)
+    held.observe(report(a=found(A)), 5)
+    held.observe(report(GONE), 10)
+    assert held.due() == 25
+    held.advance(25)
+    assert (counts(held), held.due()) == ((A,), 310)
+
+
+def test_to_let_everything_due_take_effect_leaves_what_is_named() -> None:
+    held = last_good(obsolete=20)
+    held.observe(report(a=found(A), b=found(B), c=found(C)), 0)
+    held.observe(report(a=found(A), b=GONE), 1)
+    held.advance(float("inf"))
+    assert counts(held) == (A,)
+
+
+@FAILURES
+def test_while_what_names_the_parts_fails_nothing_leaves(failure: Observation) -> None:
+    held = last_good(nx=10, obsolete=20)
+    held.observe(report(a=found(A), b=found(B), c=found(C)), 0)
+    held.observe(report(a=found(A), b=GONE), 5)
+    held.observe(report(failure), 6)
+    assert held.due() is None
+    held.advance(10**9)
+    assert set(counts(held)) == {A, B, C}
+    held.observe(report(a=found(A), b=found(B)), 10**9)
+    assert counts(held) == (A, B)
+
+
+def test_a_part_that_left_while_it_failed_does_not_make_the_source_stale() -> None:
+    held = last_good(obsolete=20)
+    held.observe(report(a=found(A), b=found(B)), 0)
+    held.observe(report(a=found(A), b=ERROR), 1)
+    assert held.standing().stale
+    held.observe(report(a=found(A)), 2)
+    assert (held.standing().stale, held.standing().outcome) == (False, Outcome.FOUND)
+    assert counts(held) == (A, B)
+    held.advance(22)
+    assert counts(held) == (A,)
+
+
+def test_what_is_said_of_the_source_is_what_became_of_the_parts_and_not_that_they_were_named() -> None:
+    held = last_good()
+    for said in (report(a=GONE, b=GONE), report(a=GONE, b=found(B)), report(ERROR)):
+        held.observe(said, 0)
+        assert held.standing().outcome is said.outcome
+    assert [report(a=GONE).outcome, report(a=GONE, b=found(B)).outcome] == [Outcome.GONE, Outcome.FOUND]
+
+
+def test_a_set_of_which_nothing_can_be_used_is_an_error() -> None:
+    held = last_good(obsolete=0)
+    held.observe(report(a=found(A)), 0)
+    held.observe(report(Observation(Outcome.FOUND, rejected=(Rejected("b:0", "0 is not a port"),))), 1)
+    assert counts(held) == (A,)
+    assert held.standing().outcome is Outcome.ERROR
+
+
+def test_a_named_part_that_has_only_failed_leaves_the_source_incomplete() -> None:
+    held = last_good(nx=10)
+    held.observe(report(ERROR), 0)
+    assert (held.reported, held.complete) == (False, False)
+    held.observe(report(a=found(A), b=ERROR), 1)
+    assert (held.reported, held.complete) == (True, False)
+    held.observe(report(a=found(A), b=GONE), 2)
+    assert (held.reported, held.complete) == (True, False)
+    held.advance(12)
+    assert (held.reported, held.complete) == (True, True)
+    # What is named from now on has nothing that could be published from before.
+    held.observe(report(a=found(A), b=GONE, c=ERROR), 13)
+    assert held.complete
+
+
+def test_a_part_that_fails_while_what_named_it_does_leaves_the_source_incomplete() -> None:
+    held = last_good()
+    held.observe(report(a=found(A), b=ERROR), 1)
+    held.observe(report(ERROR), 2)
+    assert not held.complete
+
+
+def test_which_named_parts_say_none_is_told_and_can_be_taken_back() -> None:
+    held = last_good(nx=0, nodata=0)
+    held.observe(report(a=GONE, b=EMPTY), 0)
+    assert (held.negative(), held.complete) == (("a", "b"), True)
+    held.doubt(["a"], "no", 0)
+    assert (held.reported, held.complete) == (True, False)
+    held.observe(report(a=found(A), b=EMPTY), 1)
+    assert held.negative() == ()
+
+
+def test_a_part_that_says_to_be_named_by_none_of_the_report_is_one_like_others() -> None:
+    held = last_good(obsolete=20)
+    held.observe(several([("a", named(found(A))), ("b", found(B))]), 0)
+    held.observe(several([("b", found(B))]), 1)
+    assert counts(held) == (B,)
+
+
 # ---- whatever comes --------------------------------------------------------------------------------------------------
 
 OBSERVATIONS = st.one_of(
@@ -383,3 +560,37 @@ def test_only_good_answers_ever_take_a_backend_away(
         held.advance(now)
         assert held.backends is before or (due is not None and due <= now and not failed)
         assert (again := held.due()) is None or again > now
+
+
+ANSWERS = st.one_of(st.sampled_from([EMPTY, GONE, ERROR, SUSPECT]), st.just(found(A)))
+SETS = st.one_of(
+    st.sampled_from([EMPTY, GONE, ERROR, SUSPECT]).map(report),
+    st.dictionaries(st.sampled_from("abc"), ANSWERS, min_size=1).map(lambda parts: report(**parts)),
+)
+
+
+@given(st.lists(st.tuples(SETS, st.floats(0, 100)), max_size=20), st.floats(0, 60), st.floats(0, 60), st.floats(0, 60))
+def test_no_failure_takes_a_backend_of_named_parts_away(
+    reports: list[tuple[Observation, float]], nx: float, nodata: float, obsolete: float
+) -> None:
+    held = last_good(nx=nx, nodata=nodata, obsolete=obsolete)
+    now, complete = 0.0, False
+    for observation, pause in reports:
+        held.observe(observation, now)
+        parts = dict(observation.parts)
+        fails = parts["set"].outcome in (Outcome.ERROR, Outcome.SUSPECT)
+        before = held.backends
+        now += pause
+        for _ in range(10):  # nothing stays due
+            due = held.due()
+            if due is None or due > now:
+                break
+            held.advance(due)
+        else:
+            pytest.fail("something is due again and again")
+        held.advance(now)
+        if fails:
+            assert held.backends is before
+            assert held.due() is None
+        assert held.complete or not complete
+        complete = held.complete

@@ -28,8 +28,8 @@ class Step(msgspec.Struct, frozen=True):
     """What one response says.
 
     ``names`` are the name asked for and the aliases that it leads to, the last of them the one that ``outcome`` is
-    about: FOUND with ``records``, EMPTY, GONE, or None where the response ends before its chain does and the last name
-    has to be asked for. ``ttl`` is the shortest in the chain, in seconds.
+    about: FOUND with ``records``, EMPTY, GONE, or None where the response has no word on the last name: it has to be
+    asked for, unless it just was. ``ttl`` is the shortest in the chain, in seconds.
     """
 
     names: tuple[Name, ...]
@@ -69,9 +69,13 @@ def _extended(names: tuple[Name, ...], target: Name) -> tuple[Name, ...]:
 def _without_records(message: Message, names: tuple[Name, ...], ttl: float) -> Step:
     """EMPTY, GONE, or the way ahead (RFC 2308, section 2): the code is about the last name of the chain."""
     negative_ttl = _negative_ttl(message, names[-1])
+    # Balancers that know one type only answer every question with it: of the others, the name has none.
+    has_others = any(rrset.name == names[-1] and rrset.rdclass == IN for rrset in message.answer)
     if message.rcode() == dns.rcode.NXDOMAIN:
+        if has_others:
+            raise ReadFailed(f"the answer says that {names[-1]} does not exist, and yet has records of it")
         outcome = Outcome.GONE
-    elif message.answer and negative_ttl is None:
+    elif message.answer and negative_ttl is None and not has_others:
         # An alias, and no word on what it leads to: a server that does not know the zone of the alias.
         return Step(names, ttl, None)
     else:

@@ -1,4 +1,4 @@
-"""One question to one name server, by dnspython: over UDP, with TCP where the answer does not fit, TCP or TLS."""
+"""One question to one name server, by dnspython: over UDP, TCP or TLS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 import dns.asyncbackend
 import dns.asyncquery
 import dns.inet
-from dns.message import Message, QueryMessage, Truncated
+from dns.message import Message, QueryMessage
 
 Transport: TypeAlias = Literal["UDP", "TCP", "TLS"]
 
@@ -32,10 +32,10 @@ class Exchange(Protocol):
     """Sends a question and returns what answers it; datagrams that do not are passed over."""
 
     async def __call__(self, query: QueryMessage, server: Server, transport: Transport, /) -> Message:
-        """The response, whatever its code; over UDP never a truncated one.
+        """The response, whatever its code.
 
-        The deadline is the caller's. Raises OSError and EOFError where there is no connection, DNSException where what
-        comes over one is no response.
+        The deadline is the caller's. Raises Truncated (a DNSException) where it does not fit a datagram, OSError and
+        EOFError where there is no connection, DNSException where what comes over one is no response.
         """
         ...
 
@@ -59,10 +59,7 @@ class SystemExchange:
                 query, address, port=port, backend=self._backend, ssl_context=context, server_hostname=name
             )
         if transport == "UDP":
-            try:
-                return await self._udp(query, server)
-            except Truncated:
-                pass
+            return await self._udp(query, server)
         return await dns.asyncquery.tcp(query, address, port=port, backend=self._backend)
 
     async def _udp(self, query: QueryMessage, server: Server) -> Message:

@@ -47,14 +47,15 @@ class HostQuestion:
     async def look(self, lookup: Lookup) -> Looked:
         answer = await lookup.first(self._names, self._rdtype, sibling=self._sibling)
         if answer.outcome is not Outcome.FOUND:
-            return nothing(answer, self._names, self._rdtype)
+            return Looked(((self.name, nothing(answer, self._names, self._rdtype)),), answer.ttl)
         backends, rejected = [], []
         for text in texts(answer.records):
             try:
                 backends.append(Backend(check_address(text), port=self._port, labels=self._labels))
             except ValueError as error:
                 rejected.append(Rejected(text, str(error)))
-        return Looked(Observation(Outcome.FOUND, tuple(backends), tuple(rejected[:MOST_REJECTED])), answer.ttl)
+        found = Observation(Outcome.FOUND, tuple(backends), tuple(rejected[:MOST_REJECTED]))
+        return Looked(((self.name, found),), answer.ttl)
 
 
 def texts(records: tuple[Rdata, ...]) -> list[str]:

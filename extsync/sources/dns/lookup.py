@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from dns.name import Name
@@ -25,15 +25,24 @@ class Answer(msgspec.Struct, frozen=True):
     records: tuple[Rdata, ...] = ()
 
 
-class Looked(NamedTuple):
-    """The observation that a look-up ended with, and the seconds for which it holds."""
+Parts: TypeAlias = tuple[tuple[str, Observation], ...]
+"""Observations with their names, as ``Observation.parts`` has them."""
 
-    observation: Observation
+
+class Looked(NamedTuple):
+    """What a look-up ended with, and the seconds for which it holds.
+
+    ``parts`` are that of the question, under its name, and those that it led to; ``failed`` is whether one of the
+    latter could not be answered.
+    """
+
+    parts: Parts
     ttl: float
+    failed: bool = False
 
 
 class Question(Protocol):
-    """One part of a source: what it asks of DNS, and what it makes of the answer."""
+    """What is asked of DNS, and what is made of the answer: one part of a source, or one that names further parts."""
 
     @property
     def name(self) -> str:
@@ -67,6 +76,8 @@ class Lookup:
             ttl = min(ttl, step.ttl)
             if step.outcome is not None:
                 return Answer(step.outcome, ttl, step.records)
+            if step.names == names:  # to ask the same again at once would go on for ever
+                raise ReadFailed(f"the answer has no record of {shown(names[-1])}, only of other names")
             names = step.names
 
     async def first(self, names: Sequence[Name], rdtype: RdataType, *, sibling: RdataType | None = None) -> Answer:
@@ -99,11 +110,11 @@ class Lookup:
             raise ReadFailed(f"{shown(name)}: {error}") from error
 
 
-def nothing(answer: Answer, names: Sequence[Name], rdtype: RdataType) -> Looked:
+def nothing(answer: Answer, names: Sequence[Name], rdtype: RdataType) -> Observation:
     """The observation of an answer without records."""
     tried = ", ".join(map(shown, names))
     if answer.outcome is Outcome.GONE:
         detail = f"no such name (NXDOMAIN): {tried}"
     else:
         detail = f"no {rdtype.name} records: {tried}"
-    return Looked(Observation(answer.outcome, detail=detail), answer.ttl)
+    return Observation(answer.outcome, detail=detail)

@@ -49,15 +49,18 @@ class Refresh:
     def longest(self) -> float:
         return max(self._recent, default=0.0)
 
-    def after_answer(self, ttl: float, *, negative: bool) -> float:
-        """How long to wait after an answer that holds for ``ttl`` seconds."""
+    def after_answer(self, ttl: float, *, negative: bool, failed: bool = False) -> float:
+        """How long to wait after an answer that holds for ``ttl`` seconds; ``failed``: something it led to failed."""
         shortest = max(self._min_ttl, MIN_NEGATIVE) if negative else self._min_ttl
         interval = float(min(max(ttl, shortest), self._max_ttl))
         if not negative:
             self._recent.append(interval)
         earlier, self._earlier = self._earlier, EARLIER
+        wait = interval * self._random.uniform(1.0 - earlier, 1.0)
+        if failed:
+            return min(wait, self.after_failure())
         self._retry = FIRST_RETRY
-        return interval * self._random.uniform(1.0 - earlier, 1.0)
+        return wait
 
     def after_failure(self) -> float:
         """How long to wait after a failure."""

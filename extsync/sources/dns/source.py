@@ -11,11 +11,12 @@ from dns.rdatatype import AAAA, A
 
 from extsync.errors import ReadFailed
 from extsync.model import Observation, Outcome, several
+from extsync.seams import Clock
 from extsync.sources.base import Emit, SourceContext
 from extsync.sources.dns.admission import Admission
 from extsync.sources.dns.exchange import DEFAULT_PORTS, Exchange, SystemExchange, Transport
 from extsync.sources.dns.hosts import FAMILIES, HostQuestion
-from extsync.sources.dns.lookup import Looked, Lookup, Question
+from extsync.sources.dns.lookup import Looked, Lookup, Parts, Question
 from extsync.sources.dns.names import candidates
 from extsync.sources.dns.refresh import Refresh, together
 from extsync.sources.dns.resolver import Resolver
@@ -55,13 +56,13 @@ class DnsConfig(Protocol):
     def timeout(self) -> float: ...
 
 
-class _Part:
-    """A question, its latest answer (None before the first) and when it is asked again."""
+class _Asked:
+    """A question, what was said last (nothing before the first answer) and when it is asked again."""
 
     def __init__(self, question: Question, refresh: Refresh) -> None:
         self.question = question
         self.refresh = refresh
-        self.observation: Observation | None = None
+        self.parts: Parts = ()
 
 
 class DnsSource:
@@ -88,12 +89,12 @@ class DnsSource:
             clock=self._clock,
             exchange=exchange or SystemExchange(),
         )
-        self._parts = tuple(
-            _Part(question, Refresh(min_ttl=config.min_ttl, max_ttl=config.max_ttl, random=context.random))
-            for question in _questions(config)
+        self._asked = tuple(
+            _Asked(question, Refresh(min_ttl=config.min_ttl, max_ttl=config.max_ttl, random=context.random))
+            for question in _questions(config, self._clock)
         )
         self._report: Observation | None = None
-        self._unanswered = len(self._parts)
+        self._unanswered = len(self._asked)
         self._answered_at = float("-inf")
         self._read = asyncio.Event()
         self._changed = asyncio.Event()
@@ -101,46 +102,47 @@ class DnsSource:
     async def run(self, emit: Emit) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for part in self._parts:
-                    group.create_task(self._keep(part))
+                for asked in self._asked:
+                    group.create_task(self._keep(asked))
                 await self._tell(emit)
         except BaseExceptionGroup as failed:
             # Whoever runs the source tells of one exception.
-            raise failed.exceptions[0] from None
+            first: BaseException = failed
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from None
 
-    async def _keep(self, part: _Part) -> NoReturn:
+    async def _keep(self, asked: _Asked) -> NoReturn:
         """Asks a question again and again."""
         while True:
             async with self._admission.room():
-                wait = await self._look(part)
+                wait = await self._look(asked)
             await self._clock.sleep(together(self._clock.monotonic(), wait))
 
-    async def _look(self, part: _Part) -> float:
+    async def _look(self, asked: _Asked) -> float:
         """Asks a question once; returns the seconds after which it is asked again."""
         lookup = Lookup(self._resolver, self._clock.monotonic() + self._timeout)
         try:
-            looked = await part.question.look(lookup)
+            looked = await asked.question.look(lookup)
         except ReadFailed as error:
-            wait = part.refresh.after_failure()
-            self._take(part, Observation(Outcome.ERROR, detail=str(error)))
+            wait = asked.refresh.after_failure()
+            self._take(asked, ((asked.question.name, Observation(Outcome.ERROR, detail=str(error))),))
         else:
-            wait = self._after(part, looked)
+            wait = self._after(asked, looked)
             self._answered_at = self._clock.monotonic()
         return wait
 
-    def _after(self, part: _Part, looked: Looked) -> float:
-        is_found = looked.observation.outcome is Outcome.FOUND
-        wait = part.refresh.after_answer(looked.ttl, negative=not is_found)
-        refresh = part.refresh.longest if is_found else 0.0
-        self._take(part, msgspec.structs.replace(looked.observation, refresh=refresh))
+    def _after(self, asked: _Asked, looked: Looked) -> float:
+        is_found = dict(looked.parts)[asked.question.name].outcome is Outcome.FOUND
+        wait = asked.refresh.after_answer(looked.ttl, negative=not is_found, failed=looked.failed)
+        self._take(asked, _refreshed(looked.parts, asked.refresh.longest))
         return wait
 
-    def _take(self, part: _Part, observation: Observation) -> None:
-        before = part.observation
+    def _take(self, asked: _Asked, parts: Parts) -> None:
+        self._unanswered -= not asked.parts
         # Another refresh alone is no news: it counts when an answer lacks something, which then is another answer.
-        self._unanswered -= before is None
-        if before is None or msgspec.structs.replace(before, refresh=observation.refresh) != observation:
-            part.observation = observation
+        if _refreshed(asked.parts, 0.0) != _refreshed(parts, 0.0):
+            asked.parts = parts
             self._report = None
             self._changed.set()
         self._read.set()
@@ -176,8 +178,18 @@ class DnsSource:
         """The report of all parts; the same object while no part has changed."""
         if self._report is None:
             unanswered = Observation(Outcome.ERROR, detail="has not been answered yet")
-            self._report = several((part.question.name, part.observation or unanswered) for part in self._parts)
+            self._report = several(
+                part for asked in self._asked for part in asked.parts or ((asked.question.name, unanswered),)
+            )
         return self._report
+
+
+def _refreshed(parts: Parts, seconds: float) -> Parts:
+    """The parts, where they found something as answers that count for that long."""
+    return tuple(
+        (name, msgspec.structs.replace(part, refresh=seconds) if part.outcome is Outcome.FOUND else part)
+        for name, part in parts
+    )
 
 
 def _nameservers(config: DnsConfig, system: Nameservers) -> Nameservers:
@@ -185,13 +197,13 @@ def _nameservers(config: DnsConfig, system: Nameservers) -> Nameservers:
     return (lambda: servers) if servers else system
 
 
-def _questions(config: DnsConfig) -> Iterator[Question]:
+def _questions(config: DnsConfig, clock: Clock) -> Iterator[Question]:
     """The questions of a source, each once: for a host one about each family."""
     for label in dict.fromkeys(config.names):
         names = candidates(label, config.search_domains)
         match config.type:
             case "SRV":
-                yield ServiceQuestion(label, names)
+                yield ServiceQuestion(label, names, clock=clock)
             case "Host":
                 for rdtype, sibling in zip(FAMILIES, reversed(FAMILIES), strict=True):
                     yield HostQuestion(label, names, rdtype, sibling=sibling, port=config.port)

@@ -19,8 +19,14 @@ from extsync.sources.http.pace import Pace
 from extsync.sources.offload import Offload, in_thread
 from extsync.sources.payload import Payload
 
-READ_TIMEOUT: Final = 8.0
-"""Seconds for one read. Commands that run once give a source 10: within these it can say itself what it waited for."""
+SHORTEST_LIMIT: Final = 8.0
+"""Seconds that one read may take, however short the refresh interval."""
+
+LONGEST_LIMIT: Final = 60.0
+"""Seconds that one read may take at most; in between it may take as long as the refresh interval."""
+
+OF_PATIENCE: Final = 0.95
+"""The share of the time in which the first report has to come that one read may take."""
 
 MAX_CONFIRMED: Final = 10
 """Answers 304 in a row, after which the list itself is asked for: servers of files make an ETag from time and size, and
@@ -73,6 +79,8 @@ class HttpSource:
             "X-Prometheus-Refresh-Interval-Seconds": _seconds(config.refresh_interval),
         }
         self._clock = context.clock
+        usual = min(max(config.refresh_interval, SHORTEST_LIMIT), LONGEST_LIMIT)
+        self._limit = min(usual, OF_PATIENCE * context.patience)
         self._pace = Pace(config.refresh_interval, random=context.random)
         self._client = client or Client(config, context, max_body=config.max_body_bytes)
         self._offload = offload
@@ -103,7 +111,7 @@ class HttpSource:
         known = self._known
         etag = known.etag if known is not None and self._confirmed < MAX_CONFIRMED else ""
         headers = self._headers | {"If-None-Match": etag} if etag else self._headers
-        reply = await self._client.get(self._url, headers=headers, timeout=READ_TIMEOUT)
+        reply = await self._client.get(self._url, headers=headers, timeout=self._limit)
         if known is not None and etag and reply.status == 304:
             self._confirmed += 1
             return known.observation

@@ -7,7 +7,7 @@ import re
 import dns.flags
 import dns.rcode
 import pytest
-from dns.rdatatype import A, RdataType
+from dns.rdatatype import AAAA, A, RdataType
 
 from extsync.errors import ReadFailed
 from extsync.model import Outcome
@@ -111,3 +111,20 @@ def test_a_chain_of_too_many_aliases_is_no_answer() -> None:
 def test_a_response_that_contradicts_itself_is_no_answer() -> None:
     with pytest.raises(ReadFailed, match="does not exist, and yet has records"):
         step(ADDRESSES, rcode=dns.rcode.NXDOMAIN)
+
+
+def test_a_name_that_has_another_type_only_is_empty() -> None:
+    """So answer balancers that know one type: every question with their A records, and without a SOA record."""
+    found = step(ADDRESSES, rdtype=AAAA)
+    assert (found.outcome, found.ttl) == (Outcome.EMPTY, TTL_WITHOUT_SOA)
+    assert step(ALIAS, ADDRESSES, name="www.example.com.", rdtype=AAAA).outcome is Outcome.EMPTY
+
+
+def test_records_of_another_name_only_are_no_word_on_this_one() -> None:
+    found = step(rrset("other.example.com.", 60, "A", "192.0.2.9"))
+    assert (found.outcome, found.names) == (None, names("db.example.com."))
+
+
+def test_a_name_that_does_not_exist_has_no_records_of_other_types_either() -> None:
+    with pytest.raises(ReadFailed, match="does not exist, and yet has records"):
+        step(ADDRESSES, rdtype=AAAA, rcode=dns.rcode.NXDOMAIN)

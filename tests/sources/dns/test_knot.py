@@ -61,8 +61,9 @@ async def test_srv_records_give_addresses_ports_and_steps(make_knot: MakeKnot) -
         "standby 30 A 192.0.2.3",
     ]
     async with running(source(make_knot({ZONE: records}), "_db._tcp.one.test", type="SRV")) as reports:
-        ((_, part),) = (await reports.until(lambda report: True)).parts
-    assert [(backend.address, backend.port, backend.step) for backend in part.backends] == [
+        report = await reports.until(lambda report: True)
+    backends = [backend for _, part in report.parts for backend in part.backends]
+    assert [(backend.address, backend.port, backend.step) for backend in backends] == [
         ("192.0.2.1", 3306, 0),
         ("2001:db8::2", 3307, 0),
         ("192.0.2.3", 3308, 1),
@@ -149,3 +150,30 @@ async def test_what_becomes_of_records_is_reported(make_knot: MakeKnot) -> None:
         await until((Outcome.ERROR, []))
         knot.start()
         await until(found("192.0.2.4"))
+
+
+async def test_what_becomes_of_one_target_of_srv_records_is_its_own_affair(make_knot: MakeKnot) -> None:
+    records = ["_db._tcp 1 SRV 0 0 80 a", "_db._tcp 1 SRV 0 0 80 b.two.test."]
+    knot = make_knot({ZONE: [*records, "a 1 A 192.0.2.1"], "two.test": ["b 1 A 192.0.2.2"]})
+    made = source(knot, "_db._tcp.one.test", type="SRV", minTTL="50ms", maxTTL="100ms")
+    async with running(made) as reports:
+
+        async def until(**expected: tuple[Outcome, list[str]]) -> None:
+            def is_so(report: Observation) -> bool:
+                names = {"a": "a.one.test", "b": "b.two.test"}
+                of = "_db._tcp.one.test SRV"
+                parts = told(report)
+                return all(parts.get(f"{of} {names[key]} A") == value for key, value in expected.items())
+
+            await reports.until(is_so)
+
+        await until(a=found("192.0.2.1"), b=found("192.0.2.2"))
+        knot.change("two.test", remove=["b"])
+        await until(a=found("192.0.2.1"), b=(Outcome.GONE, []))
+        knot.fail("two.test")
+        knot.change(ZONE, add=["a 1 A 192.0.2.3"])
+        await until(a=found("192.0.2.1", "192.0.2.3"), b=(Outcome.ERROR, []))
+        knot.load("two.test", ["b 1 A 192.0.2.4"])
+        await until(b=found("192.0.2.4"))
+        knot.change(ZONE, remove=["_db._tcp SRV 0 0 80 b.two.test."])
+        await reports.until(lambda report: not any("b.two.test" in name for name in told(report)))

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+from itertools import pairwise
+
 import dns.flags
 import dns.rcode
+import dns.rrset
 import pytest
 from dns.message import Message, QueryMessage
 from dns.rdatatype import AAAA, A, RdataType
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extsync.errors import ReadFailed
 from extsync.model import Outcome
 from extsync.seams.virtual import VirtualClock, virtual_time
+from extsync.sources.dns.chain import MOST_ALIASES
 from extsync.sources.dns.lookup import Answer, Lookup, nothing
 from extsync.sources.dns.resolver import Resolver
-from tests.sources.dns.scripted import NEGATIVE_TTL, SERVER, Reply, ScriptedExchange, code, names, response, rrset
+from tests.sources.dns.scripted import (
+    NEGATIVE_TTL,
+    SERVER,
+    Reply,
+    ScriptedExchange,
+    code,
+    names,
+    response,
+    rrset,
+    soa,
+)
 
 CLOCK = VirtualClock()
 NAMES = names("db.prod.example.com.", "db.example.net.", "db.")
@@ -147,8 +164,54 @@ async def test_the_other_family_is_not_asked_for_where_there_is_one_name_only() 
 
 def test_an_answer_without_records_tells_what_was_asked() -> None:
     gone = nothing(Answer(Outcome.GONE, 7), NAMES, A)
-    assert gone.observation.detail == "no such name (NXDOMAIN): db.prod.example.com, db.example.net, db"
-    assert gone.ttl == 7
-    assert nothing(Answer(Outcome.EMPTY, 7), NAMES[:1], AAAA).observation.detail == (
-        "no AAAA records: db.prod.example.com"
-    )
+    assert gone.outcome is Outcome.GONE
+    assert gone.detail == "no such name (NXDOMAIN): db.prod.example.com, db.example.net, db"
+    assert nothing(Answer(Outcome.EMPTY, 7), NAMES[:1], AAAA).detail == "no AAAA records: db.prod.example.com"
+
+
+@virtual_time
+async def test_an_answer_about_another_name_only_is_a_failure() -> None:
+    exchange = ScriptedExchange()
+    stranger = rrset("other.example.com.", 60, "A", "192.0.2.9")
+    exchange.script("www.example.com", "A", lambda query: response(query, stranger))
+    with pytest.raises(ReadFailed, match=r"^the answer has no record of www\.example\.com, only of other names$"):
+        await lookup(exchange).one(names("www.example.com.")[0], A)
+    assert len(exchange.asked) == 1
+
+
+# ---- whatever servers say --------------------------------------------------------------------------------------------
+
+OWNERS = st.sampled_from(["a.", "b.", "c.", "d.", "x.a."])
+RECORDS = st.one_of(
+    st.builds(rrset, OWNERS, st.just(30), st.just("CNAME"), OWNERS),
+    st.builds(rrset, OWNERS, st.just(30), st.just("A"), st.just("192.0.2.1")),
+    st.builds(rrset, OWNERS, st.just(30), st.just("AAAA"), st.just("2001:db8::1")),
+    st.builds(rrset, OWNERS, st.just(30), st.just("TXT"), st.just("hello")),
+)
+
+
+@given(
+    st.lists(st.lists(RECORDS, max_size=4), min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from([dns.rcode.NOERROR, dns.rcode.NXDOMAIN]),
+    st.sampled_from([A, AAAA]),
+)
+def test_no_answer_makes_it_ask_the_same_again_without_a_pause(
+    answers: list[list[dns.rrset.RRset]], is_negative: bool, rcode: dns.rcode.Rcode, rdtype: RdataType
+) -> None:
+    @virtual_time
+    async def asked() -> list[str]:
+        exchange = ScriptedExchange()
+
+        def reply(query: QueryMessage) -> Message:
+            answer = answers[len(exchange.asked) % len(answers)]
+            return response(query, *answer, authority=[soa()] if is_negative else [], rcode=rcode)
+
+        exchange.script_server(SERVER, reply)
+        with contextlib.suppress(ReadFailed):
+            await lookup(exchange).one(names("a.")[0], rdtype)
+        return [asked.name for asked in exchange.asked]
+
+    questions = asked()
+    assert all(one != other for one, other in pairwise(questions))
+    assert len(questions) <= MOST_ALIASES + 1

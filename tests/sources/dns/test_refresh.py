@@ -114,3 +114,17 @@ def test_what_is_due_at_about_the_same_time_is_asked_together_and_never_later(no
     else:
         ticks = (now + wait) / TICK
         assert ticks == pytest.approx(round(ticks), abs=1e-6)
+
+
+def test_the_longest_interval_counts_where_the_shortest_is_longer() -> None:
+    made = refresh(min_ttl=1.0, max_ttl=0.5)
+    assert made.after_answer(30, negative=False) == 0.5
+    assert made.after_answer(30, negative=True) == 0.5
+
+
+def test_where_something_failed_it_is_asked_again_as_after_a_failure_or_sooner() -> None:
+    made = refresh()
+    assert [made.after_answer(10, negative=False, failed=True) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
+    assert made.longest == 10
+    assert made.after_answer(10, negative=False) == 10
+    assert made.after_failure() == 1

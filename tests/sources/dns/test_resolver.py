@@ -10,7 +10,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
-from dns.message import Message, QueryMessage
+from dns.message import Message, QueryMessage, Truncated
 from dns.rdatatype import A
 
 from extsync.errors import ReadFailed
@@ -194,3 +194,38 @@ async def test_an_empty_answer_of_a_server_that_knows_is_no_referral() -> None:
     assert (await ask(resolver(exchange))).answer == []
     exchange.script_server(SERVER, lambda query: response(query, authority=[soa(), *lame(query).authority]))
     assert (await ask(resolver(exchange))).answer == []
+
+
+def truncated(tcp: Reply) -> ScriptedExchange:
+    """A server whose answers are too long for a datagram, and that does ``tcp`` over TCP."""
+    exchange = ScriptedExchange()
+
+    def too_long(query: QueryMessage) -> Message:
+        exchange.script_server(SERVER, tcp)
+        raise Truncated(message=cut_off(query))  # type: ignore[no-untyped-call]
+
+    exchange.script_server(SERVER, too_long)
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("tcp", "told"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "no"), "refuses the connection: is TCP to it allowed?"),
+        (OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH)), "cannot be reached: No route to host"),
+        (None, "gave no answer in time: is TCP to it allowed?"),
+    ],
+)
+@virtual_time
+async def test_a_server_that_answers_over_udp_and_not_over_tcp_is_told_of_as_that(tcp: Reply, told: str) -> None:
+    exchange = truncated(tcp)
+    text = await failure(resolver(exchange, SERVER))
+    assert text == f"192.0.2.53:53 answers over UDP, but over TCP, which an answer of this length needs, {told}"
+    # Known to be too long, it is not asked for over UDP again.
+    assert [asked.transport for asked in exchange.asked] == ["UDP", "TCP"] + ["TCP"] * (tcp is None)
+
+
+@virtual_time
+async def test_what_does_not_fit_a_datagram_is_asked_for_over_tcp() -> None:
+    exchange = truncated(lambda query: response(query, rrset("db.example.com.", 30, "A", "192.0.2.1")))
+    assert (await ask(resolver(exchange, SERVER))).answer

@@ -30,14 +30,25 @@ SHORT = "300ms"
 """The time of look-ups that wait for what never comes."""
 
 
-async def look(
+async def report(
     *servers: Server, timeout: str = "30s", trust: ssl.SSLContext | None = None, **block: Any
 ) -> Observation:
     """The first report on the name's IPv4 addresses, or what ``block`` asks for."""
     block = {"names": [NAME], "type": "A", "nameservers": list(map(str, servers)), "timeout": timeout} | block
     source = DnsSource(Block.model_validate(block), context(), exchange=SystemExchange(tls=trust))
-    ((_, observation),) = (await first_report(source, SystemClock(), GENEROUS)).parts
+    return await first_report(source, SystemClock(), GENEROUS)
+
+
+async def look(*servers: Server, **block: Any) -> Observation:
+    """The same where it has one part."""
+    ((_, observation),) = (await report(*servers, **block)).parts
     return observation
+
+
+async def srv(service: str, server: Server) -> tuple[Observation, list[str]]:
+    """What is said of a set of SRV records, and the addresses of its targets."""
+    (_, records), *targets = (await report(server, names=[service], type="SRV")).parts
+    return records, [backend.address for _, target in targets for backend in target.backends]
 
 
 def found(observation: Observation) -> list[str]:
@@ -130,7 +141,49 @@ async def test_an_answer_that_is_cut_off_even_over_tcp_is_none() -> None:
 
 async def test_a_truncated_answer_whose_server_does_not_speak_tcp_is_none() -> None:
     async with serving(lambda query, over: [cut_off(query)] if over == "udp" else []) as server:
-        assert failed(await look(server)) == f"{server} closes the connection without an answer"
+        assert failed(await look(server)) == (
+            f"{server} answers over UDP, but over TCP, which an answer of this length needs, "
+            "closes the connection without an answer"
+        )
+
+
+async def test_a_truncated_answer_whose_server_has_no_tcp_says_what_is_missing() -> None:
+    (port,) = free_ports(1)
+    server = Server(HOST, port)
+    transport = await datagrams(lambda query, over: [cut_off(query)], server)
+    told = failed(await look(server))
+    transport.close()
+    assert told == (
+        f"{server} answers over UDP, but over TCP, which an answer of this length needs, "
+        "refuses the connection: is TCP to it allowed?"
+    )
+
+
+@pytest.mark.parametrize("kind", ["Host", "AAAA", "SRV"])
+async def test_a_balancer_that_answers_everything_with_its_address_is_asked_once_a_ttl(kind: str) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def balancer(query: DNSRecord, over: str) -> Iterable[bytes]:
+        asked.append((str(query.q.qname), query.q.qtype))
+        made = query.reply()
+        made.add_answer(*RR.fromZone(f"{query.q.qname} 30 A 192.0.2.1"))
+        yield packed(made)
+
+    async with serving(balancer) as server:
+        parts = dict((await report(server, type=kind)).parts)
+    others = [part for name, part in parts.items() if name != f"{NAME} A"]
+    assert [part.outcome for part in others] == [Outcome.EMPTY]
+    assert len(asked) == len(parts)
+
+
+async def test_a_server_that_answers_with_another_name_only_is_no_answer() -> None:
+    def stranger(query: DNSRecord, over: str) -> Iterable[bytes]:
+        made = query.reply()
+        made.add_answer(*RR.fromZone("other.example.com 30 A 192.0.2.66"))
+        yield packed(made)
+
+    async with serving(stranger) as server:
+        assert failed(await look(server)) == f"the answer has no record of {NAME}, only of other names"
 
 
 async def test_a_stream_that_ends_in_the_middle_is_no_answer() -> None:
@@ -185,9 +238,9 @@ async def test_srv_targets_without_addresses_are_told_and_the_others_count() -> 
     service = "_db._tcp.example.com"
     records = (f"{service} 30 SRV 1 1 3306 {NAME}.", f"{service} 30 SRV 1 1 3306 bare.example.com.", RECORD)
     async with serving(zone(*records)) as server:
-        observation = await look(server, names=[service], type="SRV")
-    assert found(observation) == ["192.0.2.1"]
-    assert observation.rejected[0].reason == "the target has no addresses"
+        said, addresses = await srv(service, server)
+    assert addresses == ["192.0.2.1"]
+    assert said.rejected[0].reason == "the target has no addresses"
 
 
 async def test_addresses_that_come_along_with_srv_records_are_not_believed() -> None:
@@ -199,7 +252,7 @@ async def test_addresses_that_come_along_with_srv_records_are_not_believed() -> 
         yield packed(made)
 
     async with serving(generous) as server:
-        assert found(await look(server, names=[service], type="SRV")) == ["192.0.2.1"]
+        assert (await srv(service, server))[1] == ["192.0.2.1"]
 
 
 class TestTLS:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -95,8 +97,10 @@ class TestParts:
         made = exchange()
         made.have("_db._tcp", "SRV", f"0 0 3306 {NAME}.")
         async with running(source(made, type="SRV", names=["_db._tcp"])) as reports:
-            (backend,) = part(await first(reports), "_db._tcp SRV").backends
+            report = await first(reports)
+        (backend,) = part(report, f"_db._tcp SRV {NAME} A").backends
         assert (backend.address, backend.port) == ("192.0.2.1", 3306)
+        assert parts(report)["_db._tcp SRV"] == (Outcome.FOUND, [])
 
     @virtual_time
     async def test_search_domains_are_tried_and_the_name_is_told_as_it_is_written(self) -> None:
@@ -405,3 +409,135 @@ class TestHolds:
             await CLOCK.sleep(100)
             assert self.held(reports, good) == ["192.0.2.1"]
             assert "none of its 1 entries can be used" in good.standing().detail
+
+
+SERVICE = "_db._tcp.example.com"
+
+
+def _keep(good: LastGood, report: Observation) -> None:
+    good.observe(report, CLOCK.monotonic())
+
+
+class TestTargetsOfSrvRecords:
+    """Each target is held to its own outcome, and only a set of records that was read takes one away."""
+
+    @staticmethod
+    def exchange(*targets: str) -> ScriptedExchange:
+        made = ScriptedExchange()
+        TestTargetsOfSrvRecords.name(made, *(targets or ("a", "b")))
+        for number, target in enumerate("abcdefghij", 1):
+            made.have(f"{target}.example.com", "A", f"192.0.2.{number}", ttl=5)
+        return made
+
+    @staticmethod
+    def name(made: ScriptedExchange, *targets: str) -> None:
+        """What the set of records names from now on."""
+        made.have(SERVICE, "SRV", *(f"0 0 80 {target}.example.com." for target in targets), ttl=5)
+
+    @staticmethod
+    @asynccontextmanager
+    async def keeping(made: ScriptedExchange, good: LastGood) -> AsyncIterator[None]:
+        run = source(made, names=[SERVICE], type="SRV").run(lambda report: _keep(good, report))
+        task = asyncio.create_task(run)
+        await CLOCK.sleep(30)
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    @staticmethod
+    async def after(seconds: float, good: LastGood) -> list[int]:
+        """The last numbers of the addresses that count then."""
+        await CLOCK.sleep(seconds)
+        good.advance(CLOCK.monotonic())
+        return sorted(int(backend.address.rpartition(".")[2]) for backend in good.backends)
+
+    @virtual_time
+    async def test_one_that_does_not_exist_leaves_after_hold_nx(self) -> None:
+        made, good = self.exchange(), LastGood(HoldTimes(nx=300, obsolete=0))
+        async with self.keeping(made, good):
+            made.forget("b.example.com")
+            assert await self.after(300, good) == [1, 2]
+            assert await self.after(6, good) == [1]
+
+    @virtual_time
+    async def test_one_without_addresses_any_more_leaves_after_hold_nodata(self) -> None:
+        made, good = self.exchange(), LastGood(HoldTimes(nodata=300, obsolete=0))
+        async with self.keeping(made, good):
+            made.have("b.example.com", "A")
+            assert await self.after(300, good) == [1, 2]
+            assert await self.after(6, good) == [1]
+
+    @virtual_time
+    async def test_all_of_them_leave_as_one_does(self) -> None:
+        made, good = self.exchange(), LastGood(HoldTimes(nx=300))
+        async with self.keeping(made, good):
+            made.forget("a.example.com")
+            made.forget("b.example.com")
+            assert await self.after(300, good) == [1, 2]
+            assert await self.after(6, good) == []
+
+    @virtual_time
+    async def test_one_that_the_records_no_longer_name_leaves_after_hold_obsolete(self) -> None:
+        made, good = self.exchange(), LastGood(HoldTimes(nx=0, nodata=0, obsolete=60))
+        async with self.keeping(made, good):
+            self.name(made, "a")
+            assert await self.after(60, good) == [1, 2]
+            assert await self.after(6, good) == [1]
+
+    @virtual_time
+    async def test_all_of_them_leave_after_hold_nx_of_the_records(self) -> None:
+        made, good = self.exchange(), LastGood(HoldTimes(nx=300, obsolete=0))
+        async with self.keeping(made, good):
+            made.forget(SERVICE)
+            assert await self.after(300, good) == [1, 2]
+            assert await self.after(10, good) == []
+
+    @virtual_time
+    async def test_records_that_cannot_be_read_take_none_away(self) -> None:
+        made, good = self.exchange(), LastGood(HoldTimes(obsolete=60))
+        async with self.keeping(made, good):
+            self.name(made, "a")
+            await CLOCK.sleep(20)
+            made.script(SERVICE, "SRV", code(dns.rcode.SERVFAIL))
+            assert await self.after(7200, good) == [1, 2]
+
+    @virtual_time
+    async def test_one_that_fails_from_the_start_keeps_back_none_of_the_others(self) -> None:
+        made, good = self.exchange(*"abcdefghi"), LastGood(HoldTimes(obsolete=10))
+        made.script("d.example.com", "A", code(dns.rcode.SERVFAIL))
+        async with self.keeping(made, good):
+            assert await self.after(0, good) == [1, 2, 3, 5, 6, 7, 8, 9]
+            self.name(made, *"bcdefghij")
+            assert await self.after(40, good) == [2, 3, 5, 6, 7, 8, 9, 10]
+            assert good.reported
+            made.mend("d.example.com", "A")
+            assert 4 in await self.after(30, good)
+
+    @virtual_time
+    async def test_one_that_fails_is_asked_again_before_the_ttl_of_the_records(self) -> None:
+        made = self.exchange("a", "b")
+        made.have(SERVICE, "SRV", "0 0 80 a.example.com.", "0 0 80 b.example.com.", ttl=300)
+        for name in ("a.example.com", "b.example.com"):
+            made.have(name, "A", "192.0.2.1", ttl=300)
+            made.have(name, "AAAA", "2001:db8::1", ttl=300)
+        made.script("b.example.com", "A", code(dns.rcode.SERVFAIL))
+        async with self.keeping(made, LastGood(HoldTimes())):
+            assert 4 <= len(made.times("b.example.com", "A")) <= 8
+
+    @virtual_time
+    async def test_what_it_was_asked_for_by_is_told_with_it(self) -> None:
+        async with running(source(self.exchange("a"), names=[SERVICE], type="SRV")) as reports:
+            report = await first(reports)
+        assert {name: part.named_by for name, part in report.parts} == {
+            f"{SERVICE} SRV": "",
+            f"{SERVICE} SRV a.example.com A": f"{SERVICE} SRV",
+            f"{SERVICE} SRV a.example.com AAAA": f"{SERVICE} SRV",
+        }
+
+    @virtual_time
+    async def test_an_unexpected_exception_leaves_as_it_is(self) -> None:
+        made = self.exchange("a")
+        made.script("a.example.com", "A", RuntimeError("a defect"))
+        with pytest.raises(RuntimeError, match="a defect"):
+            await source(made, names=[SERVICE], type="SRV").run(lambda report: None)

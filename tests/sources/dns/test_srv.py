@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dns.rcode
-import pytest
 
-from extsync.errors import ReadFailed
-from extsync.model import Backend, Outcome
+from extsync.model import Backend, Observation, Outcome
 from extsync.seams.virtual import VirtualClock, virtual_time
 from extsync.sources.dns.lookup import Looked, Lookup
 from extsync.sources.dns.resolver import Resolver
@@ -15,6 +13,7 @@ from tests.sources.dns.scripted import NEGATIVE_TTL, SERVER, ScriptedExchange, c
 
 CLOCK = VirtualClock()
 NAME = "_mysql._tcp.example.com"
+SET = f"{NAME} SRV"
 
 
 def exchange(*records: str, ttl: int = 30) -> ScriptedExchange:
@@ -30,11 +29,27 @@ def exchange(*records: str, ttl: int = 30) -> ScriptedExchange:
 
 async def look(made: ScriptedExchange) -> Looked:
     resolver = Resolver(lambda: (SERVER,), transport="UDP", clock=CLOCK, exchange=made)
-    return await ServiceQuestion(NAME, names(NAME)).look(Lookup(resolver, CLOCK.monotonic() + 5))
+    return await ServiceQuestion(NAME, names(NAME), clock=CLOCK).look(Lookup(resolver, CLOCK.monotonic() + 5))
+
+
+def records(looked: Looked) -> Observation:
+    """What is said of the SRV records themselves."""
+    name, observation = looked.parts[0]
+    assert name == SET
+    assert (observation.backends, observation.named_by) == ((), "")
+    return observation
+
+
+def target(looked: Looked, name: str) -> Observation:
+    """What is said of one family of one target."""
+    observation = dict(looked.parts)[f"{SET} {name}"]
+    assert observation.named_by == SET
+    return observation
 
 
 def endpoints(looked: Looked) -> list[tuple[str, int | None, int]]:
-    return [(backend.address, backend.port, backend.step) for backend in looked.observation.backends]
+    backends = [backend for _, part in looked.parts for backend in part.backends]
+    return [(backend.address, backend.port, backend.step) for backend in backends]
 
 
 @virtual_time
@@ -45,8 +60,8 @@ async def test_a_backend_has_the_address_of_the_target_and_the_port_of_the_recor
         ("__meta_dns_srv_record_port", "3306"),
         ("__meta_dns_srv_record_target", "a.example.com"),
     )
-    assert looked.observation.outcome is Outcome.FOUND
-    assert looked.observation.backends == (Backend("192.0.2.1", port=3306, labels=labels),)
+    assert records(looked) == Observation(Outcome.FOUND)
+    assert target(looked, "a.example.com A").backends == (Backend("192.0.2.1", port=3306, labels=labels),)
 
 
 @virtual_time
@@ -87,41 +102,61 @@ async def test_the_shortest_ttl_of_set_and_targets_counts() -> None:
 
 
 @virtual_time
-async def test_a_set_that_lacks_a_target_is_no_set() -> None:
+async def test_a_target_that_fails_is_told_of_and_keeps_back_nothing_of_the_others() -> None:
     made = exchange("0 5 3306 a.example.com.", "0 5 3306 b.example.com.")
     made.script("b.example.com", "AAAA", code(dns.rcode.SERVFAIL))
-    with pytest.raises(ReadFailed, match=r"^its target b\.example\.com AAAA: 192\.0\.2\.53:53 answers SERVFAIL"):
-        await look(made)
+    looked = await look(made)
+    assert endpoints(looked) == [("192.0.2.1", 3306, 0), ("192.0.2.2", 3306, 0)]
+    failed = target(looked, "b.example.com AAAA")
+    assert failed.outcome is Outcome.ERROR
+    assert failed.detail.startswith("192.0.2.53:53 answers SERVFAIL")
+    assert looked.failed
+    assert records(looked).rejected == ()
 
 
 @virtual_time
-async def test_a_target_that_does_not_exist_is_set_aside() -> None:
+async def test_silent_targets_keep_none_of_the_others_from_being_asked() -> None:
+    silent = [f"s{number}.example.com" for number in range(3 * CONCURRENT)]
+    made = exchange(*(f"0 5 3306 {name}." for name in silent), "9 5 3306 a.example.com.")
+    for name in silent:
+        made.script(name, "A", None)
+        made.script(name, "AAAA", None)
+    assert endpoints(await look(made)) == [("192.0.2.1", 3306, 1)]
+
+
+@virtual_time
+async def test_a_target_that_does_not_exist_is_gone_and_told_of() -> None:
     looked = await look(exchange("0 5 3306 a.example.com.", "0 5 3306 gone.example.com."))
     assert endpoints(looked) == [("192.0.2.1", 3306, 0)]
-    (entry,) = looked.observation.rejected
+    gone = target(looked, "gone.example.com A")
+    assert (gone.outcome, gone.detail) == (Outcome.GONE, "no such name (NXDOMAIN): gone.example.com")
+    (entry,) = records(looked).rejected
     assert (entry.entry, entry.reason) == ("gone.example.com:3306", "the target does not exist (NXDOMAIN)")
+    assert not looked.failed
 
 
 @virtual_time
 async def test_a_target_without_addresses_is_set_aside() -> None:
     made = exchange("0 5 3306 a.example.com.", "0 5 3306 bare.example.com.")
     made.have("bare.example.com", "TXT", "nothing")
-    (entry,) = (await look(made)).observation.rejected
+    looked = await look(made)
+    assert target(looked, "bare.example.com A").outcome is Outcome.EMPTY
+    (entry,) = records(looked).rejected
     assert (entry.entry, entry.reason) == ("bare.example.com:3306", "the target has no addresses")
 
 
 @virtual_time
-async def test_where_no_target_has_addresses_nothing_is_found_and_each_is_told() -> None:
+async def test_where_no_target_has_addresses_each_is_gone_and_told_of() -> None:
     looked = await look(exchange("0 5 3306 gone.example.com.", "0 5 3307 gone.example.com."))
-    assert (looked.observation.outcome, looked.observation.backends) == (Outcome.FOUND, ())
-    assert len(looked.observation.rejected) == 2
+    assert [part.outcome for _, part in looked.parts] == [Outcome.FOUND, Outcome.GONE, Outcome.GONE]
+    assert len(records(looked).rejected) == 2
 
 
 @virtual_time
 async def test_port_0_is_set_aside() -> None:
     looked = await look(exchange("0 5 0 a.example.com.", "0 5 1 a.example.com."))
     assert endpoints(looked) == [("192.0.2.1", 1, 0)]
-    assert looked.observation.rejected[0].reason == "0 is not a port: ports are 1 to 65535"
+    assert records(looked).rejected[0].reason == "0 is not a port: ports are 1 to 65535"
 
 
 @virtual_time
@@ -130,15 +165,15 @@ async def test_an_unusable_address_of_a_target_is_set_aside() -> None:
     made.have("a.example.com", "A", "127.0.0.1", "192.0.2.1")
     looked = await look(made)
     assert endpoints(looked) == [("192.0.2.1", 3306, 0)]
-    assert looked.observation.rejected[0].entry == "a.example.com:3306"
+    assert target(looked, "a.example.com A").rejected[0].entry == "a.example.com:3306"
 
 
 @virtual_time
 async def test_the_target_dot_alone_says_that_there_is_no_service() -> None:
     made = exchange("0 0 0 .")
     looked = await look(made)
-    assert looked.observation.outcome is Outcome.EMPTY
-    assert "not offered" in looked.observation.detail
+    assert records(looked).outcome is Outcome.EMPTY
+    assert "not offered" in records(looked).detail
     assert looked.ttl == 30
     assert [asked.rdtype for asked in made.asked] == ["SRV"]
 
@@ -147,16 +182,16 @@ async def test_the_target_dot_alone_says_that_there_is_no_service() -> None:
 async def test_the_target_dot_beside_others_is_set_aside() -> None:
     looked = await look(exchange("0 0 0 .", "0 0 1 a.example.com."))
     assert endpoints(looked) == [("192.0.2.1", 1, 0)]
-    assert looked.observation.rejected[0].entry == ".:0"
+    assert records(looked).rejected[0].entry == ".:0"
 
 
 @virtual_time
 async def test_no_such_name_is_gone_and_one_without_srv_is_empty() -> None:
     made = exchange("0 5 3306 a.example.com.")
     made.forget(NAME)
-    assert (await look(made)).observation.outcome is Outcome.GONE
+    assert records(await look(made)).outcome is Outcome.GONE
     made.have(NAME, "TXT", "hello")
-    assert (await look(made)).observation.outcome is Outcome.EMPTY
+    assert records(await look(made)).outcome is Outcome.EMPTY
 
 
 @virtual_time
@@ -168,6 +203,6 @@ async def test_the_order_of_records_says_nothing() -> None:
 @virtual_time
 async def test_targets_are_looked_up_together_but_not_too_many_at_once() -> None:
     made = exchange(*(f"0 5 3306 t{n}.example.com." for n in range(CONCURRENT)))
-    made.latency = 0.5
+    made.latency = 0.125
     await look(made)
-    assert sorted(asked.at for asked in made.asked) == [0.0] + [0.5] * CONCURRENT + [1.0] * CONCURRENT
+    assert sorted(asked.at for asked in made.asked) == [0.0] + [0.125] * CONCURRENT + [0.25] * CONCURRENT

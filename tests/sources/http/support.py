@@ -40,18 +40,21 @@ def targets(*named: str) -> list[Any]:
 class Server:
     """Answers with ``answers``, the last one over and over, each ``takes`` seconds after it is asked.
 
-    ``asked`` are the times and the headers of the requests. An answer that is an exception is raised.
+    ``asked`` are the times and the headers of the requests, ``limit`` the time that the last one may take. An answer
+    that is an exception is raised.
     """
 
     def __init__(self, clock: Clock, *answers: Reply | ReadFailed, takes: float = 0.0) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[float, Mapping[str, str]]] = []
+        self.limit = 0.0
         self.closed = 0
         self.takes = takes
         self._clock = clock
 
     async def get(self, url: str, *, headers: Mapping[str, str], timeout: float) -> Reply:
         self.asked.append((self._clock.monotonic(), headers))
+        self.limit = timeout
         await self._clock.sleep(self.takes)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, ReadFailed):

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from extsync.model import Outcome
+from extsync.seams import SystemClock
 from extsync.sources.http import HttpSource
 from extsync.sources.registry import Registry
-from tests.health.listeners import LOOPBACK, Handler, answering, closing, listening, nobody, resetting
+from extsync.sources.supervise import first_report
+from tests.health.listeners import LOOPBACK, Handler, answering, closing, listening, nobody, resetting, silent
 from tests.sources.client.support import Asked, redirect
 from tests.sources.http.support import block
-from tests.sources.support import context, running
+from tests.sources.support import GENEROUS, context, running
 
 pytestmark = pytest.mark.sockets
 
@@ -75,6 +77,14 @@ async def test_a_server_that_is_not_there_is_one_error() -> None:
             report = await reports.until(lambda report: True)
     assert report.outcome is Outcome.ERROR
     assert "(connection refused): does the server run, and on this port?" in report.detail
+
+
+async def test_where_the_first_report_is_waited_for_the_source_says_itself_what_took_too_long() -> None:
+    async with listening(silent) as port:
+        patient = msgspec.structs.replace(context(), patience=0.2)
+        made = HttpSource(block(url=f"http://{LOOPBACK}:{port}/sd"), patient)
+        report = await first_report(made, SystemClock(), GENEROUS)
+    assert "gave no complete answer within 0.19 s (it ended while waiting for the answer" in report.detail
 
 
 async def test_a_new_password_in_its_file_counts_from_the_next_read_on(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from extsync.errors import ReadFailed
 from extsync.model import Backend, Observation, Outcome
 from extsync.seams.virtual import VirtualClock, virtual_time
 from extsync.sources.http import HttpSource
-from extsync.sources.http.source import MAX_CONFIRMED, READ_TIMEOUT
+from extsync.sources.http.source import LONGEST_LIMIT, MAX_CONFIRMED, SHORTEST_LIMIT
 from extsync.sources.offload import inline
 from extsync.sources.payload import builder
 from tests.sources.http.support import URL, Server, block, reply, targets
@@ -249,11 +250,23 @@ async def test_a_server_that_is_busy_is_left_alone_for_as_long_as_it_says() -> N
     assert [report.outcome for report in seen] == [Outcome.ERROR, Outcome.ERROR, Outcome.FOUND]
 
 
+@pytest.mark.parametrize(
+    ("interval", "limit"), [("1s", SHORTEST_LIMIT), ("8s", 8), ("30s", 30), ("60s", 60), ("5m", LONGEST_LIMIT)]
+)
 @virtual_time
-async def test_it_gives_a_read_less_time_than_a_command_gives_the_source() -> None:
-    from extsync.engine.once import SOURCE_TIMEOUT
+async def test_a_read_may_take_as_long_as_the_interval_within_bounds(interval: str, limit: float) -> None:
+    server = Server(CLOCK, reply("[]"))
+    await reports(server, 1, refreshInterval=interval)
+    assert server.limit == limit
 
-    assert READ_TIMEOUT < SOURCE_TIMEOUT
+
+@virtual_time
+async def test_where_the_first_report_is_waited_for_a_read_ends_before_that() -> None:
+    server = Server(CLOCK, reply("[]"))
+    patient = msgspec.structs.replace(context(clock=CLOCK), patience=10.0)
+    async with running(HttpSource(block(), patient, client=server, offload=Offload())):
+        await CLOCK.sleep(1)
+    assert server.limit == 9.5
 
 
 @virtual_time
