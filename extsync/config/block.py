@@ -78,7 +78,11 @@ class Block(BaseModel):
         if len(found) > 1:
             faults.add((), _several(cls.NOUN, cls.ONE_OF, found))
         elif not found and not nearly:
-            faults.add((), f"a {cls.NOUN} needs exactly one of {', '.join(cls.ONE_OF)}", reads=cls.ONE_OF)
+            faults.add(
+                (),
+                f"{_with_article(cls.NOUN)} needs exactly one of {', '.join(cls.ONE_OF)}",
+                reads=(*cls.ONE_OF, *cls.INSTEAD),
+            )
 
 
 class SourceBlock(Block):
@@ -88,11 +92,14 @@ class SourceBlock(Block):
     def rewrite(cls, data: dict[str, Any], faults: Faults) -> dict[str, Any]:
         spellings = {name: key for key, name in cls.keys().items() if name != key}
         renamed: dict[str, Any] = {}
+        spelt: dict[str, str] = {}
         for key, value in data.items():
             canonical = spellings.get(key, key)
             if canonical in renamed:
-                faults.add((key,), f"{canonical} is given twice, once as {key}: leave one out")
+                other = spelt[canonical] if key == canonical else key
+                faults.add((key,), f"{canonical} is given twice, once as {other}: leave one out")
             renamed[canonical] = value
+            spelt[canonical] = key
         return renamed
 
 
@@ -100,5 +107,9 @@ def _folded(key: str) -> str:
     return key.lower().replace("_", "")
 
 
+def _with_article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def _several(noun: str, known: tuple[str, ...], found: list[str]) -> str:
-    return f"a {noun} has exactly one of {', '.join(known)}, and this one has {' and '.join(found)}"
+    return f"{_with_article(noun)} has exactly one of {', '.join(known)}, and this one has {' and '.join(found)}"

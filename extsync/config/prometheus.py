@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from extsync.config.faults import Faults, kind_of, suggestion
+from extsync.config.faults import Faults, kind_of, shown, suggestion
 
 SD_SUFFIX: Final = "_sd_configs"
 
@@ -105,8 +105,11 @@ def _consul(entry: dict[str, Any], faults: Faults) -> dict[str, Any]:
 
 
 def _move_scheme(block: dict[str, Any], faults: Faults) -> None:
-    scheme, server = block.pop("scheme", None), str(block["server"])
-    if scheme is None:
+    scheme, server = block.pop("scheme", None), block["server"]
+    if scheme is None or not isinstance(server, str):
+        return
+    if scheme not in ("http", "https"):
+        faults.add(("consul", "scheme"), f"scheme is http or https, not {shown(scheme)}")
         return
     if "://" not in server:
         block["server"] = f"{scheme}://{server}"

@@ -10,10 +10,14 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
+from extsync.config.faults import kind_of
 from extsync.errors import ConfigError
 
 HIDDEN: Final = "**********"
-_TELLING: Final = ("auth", "cookie", "token", "secret", "passw", "key", "session", "signature", "credential")
+_TELLING: Final = ("auth", "cookie", "token", "secret", "pwd", "key", "session", "signature", "credential")
+_TELLING_WORD: Final = re.compile(r"pass(?:w|ph|co|[^a-z]|$)|(?:^|[^a-z])sig(?:[^a-z]|$)")
+"""Words that are telling where they end, or begin a longer one such as ``password``: there are ``passive`` and
+``design`` too."""
 _PARAMETER: Final = re.compile(r"([^&;=]+)=([^&;]*)")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -21,7 +25,7 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 def is_telling(name: str) -> bool:
     """Whether what has this name (a header, a parameter, a key) commonly is a secret."""
     folded = name.lower()
-    return any(word in folded for word in _TELLING)
+    return any(word in folded for word in _TELLING) or _TELLING_WORD.search(folded) is not None
 
 
 def masked(data: Any) -> Any:
@@ -122,5 +126,6 @@ def _validate(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str):
-        raise ValueError("must be text: put it in quotes")
+        cure = "" if isinstance(value, dict | list | None) else ": put it in quotes"
+        raise ValueError(f"must be text, not {kind_of(value)}{cure}")
     return Secret(value)

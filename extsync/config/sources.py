@@ -8,11 +8,13 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
+from extsync.addresses import is_address
 from extsync.config.backends import Backends
 from extsync.config.block import Block, SourceBlock
 from extsync.config.client import Client
 from extsync.config.durations import Duration
-from extsync.config.faults import Faults, fail
+from extsync.config.faults import Faults, fail, shown
+from extsync.config.names import check_dns_name
 from extsync.config.prometheus import rewrite_sd_configs
 from extsync.config.relabel import Relabel
 from extsync.config.secret import Secret, masked
@@ -31,6 +33,7 @@ from extsync.config.values import (
     PositiveDuration,
     QualifiedName,
     WebUrl,
+    described,
 )
 
 
@@ -58,12 +61,21 @@ class HttpSource(Client):
     max_body_bytes: AtLeastOne = 10 * 1024 * 1024
 
 
+def _looked_up(text: str) -> str:
+    if is_address(text):
+        raise ValueError(f"{shown(text)} is an address, which needs no DNS: use static, or file")
+    return described(check_dns_name)(text)
+
+
+LookedUp: TypeAlias = Annotated[str, AfterValidator(_looked_up)]
+
+
 class DnsSource(SourceBlock):
     """Backends from DNS; ``Host`` is A and AAAA together. SRV records bring their ports, the others take ``port``."""
 
     INSTEAD: ClassVar[Mapping[str, str]] = {"refresh_interval": "names are looked up by their TTL: write maxTTL"}
 
-    names: Annotated[Items[DnsName], Field(min_length=1)]
+    names: Annotated[Items[LookedUp], Field(min_length=1)]
     type: Literal["Host", "A", "AAAA", "SRV"] = "Host"
     port: PortNumber | None = None
     nameservers: Items[NameServer] = ()
@@ -187,6 +199,9 @@ class Source(Block):
 
     ONE_OF: ClassVar[tuple[str, ...]] = ("static", "file", "http", "dns", "consul", "pods", "plugin")
     NOUN: ClassVar[str] = "source"
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "kubernetes_sd_configs": "use pods: {selector: {matchLabels: {...}}} for pods of the manifest's namespace"
+    }
 
     name: DnsLabel
     group: LabelValue = ""
@@ -206,6 +221,11 @@ class Source(Block):
     @classmethod
     def rewrite(cls, data: dict[str, Any], faults: Faults) -> dict[str, Any]:
         return rewrite_sd_configs(data, faults)
+
+    @classmethod
+    def _check_union(cls, data: dict[str, Any], unknown: dict[str, str], faults: Faults) -> None:
+        if not cls.INSTEAD.keys() & data.keys():  # for which it is said what to write
+            super()._check_union(data, unknown, faults)
 
     @property
     def kind(self) -> str:

@@ -67,21 +67,42 @@ def _http_host(text: str) -> str:
     return probe_host(text) if is_address(text) else described(names.check_dns_name)(text)
 
 
+_PORT: Final = re.compile(r":([0-9]+)$")
+_LONGEST_NUMBER: Final = 20
+_NO_REFERENCE: Final = (
+    "is a URL with ${NAME}, which is replaced in secrets alone: "
+    "a secret belongs to authorization, basicAuth or httpHeaders, and the URL is to be written out"
+)
+
+
 def _web_url(text: str) -> str:
+    usable, wrong_port = False, ""
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         credentials = parts.username is not None
+        wrong_port = _wrong_port(parts.netloc)
+        usable = not wrong_port and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
         credentials = "@" in text
     if credentials:
         # The text is not repeated: it holds a password.
         raise ValueError("has credentials in the URL, where they would show in logs: use basicAuth")
+    if "${" in text:
+        raise ValueError(_NO_REFERENCE)
+    if wrong_port and text.isprintable():
+        raise ValueError(f"{wrong_port} is not a port: ports are 1 to {HIGHEST_PORT}")
     if not usable or not text.isprintable() or " " in text:
         named = "this" if "@" in text else shown(text.partition("?")[0])
         raise ValueError(f"{named} is not a URL that begins with http:// or https:// and has a host")
     return text
+
+
+def _wrong_port(netloc: str) -> str:
+    """The number behind the host that is no port, or ""."""
+    found = _PORT.search(netloc)
+    if found is None or (len(found[1]) <= 5 and 1 <= int(found[1]) <= HIGHEST_PORT):
+        return ""
+    return found[1] if len(found[1]) <= _LONGEST_NUMBER else "the number behind the host"
 
 
 def _consul_server(text: str) -> str:
@@ -91,11 +112,20 @@ def _consul_server(text: str) -> str:
 def _name_server(text: str) -> str:
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
+    if _is_host_name(host if colon else text):
+        raise ValueError(f"{shown(text)} is a name, and a name server is given by its IP address: 192.0.2.53:53")
     if not colon or not port.isdecimal() or (":" in host and not bracketed):
         raise ValueError(f"{shown(text)} is not ip:port (for IPv6: [ip]:port), such as 192.0.2.53:53")
     address = check_address(host[1:-1] if bracketed else host, probe_target=True)
     number = port_number(int(port))
     return f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
+
+
+def _is_host_name(text: str) -> bool:
+    try:
+        return not is_address(names.check_dns_name(text))
+    except ValueError:
+        return False
 
 
 def _path(text: str) -> str:

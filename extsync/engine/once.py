@@ -78,6 +78,7 @@ class _Work:
     def __init__(self, prepared: Prepared) -> None:
         self.state = ServiceState(prepared)
         self.result = ServiceResult(prepared.key)
+        self.doubted: set[str] = set()
 
     @property
     def key(self) -> ServiceKey:
@@ -160,7 +161,8 @@ class Once:
         work.state.observe(name, observation, world.clock.monotonic())
 
     def _judge_sources(self, work: _Work) -> None:
-        """A source that failed stops its service, and one that says that it has none is believed, only on demand."""
+        """A source that failed stops its service, and one that says that it has none is believed where that removes
+        nothing, or on demand."""
         for name, last_good in work.state.sources.items():
             standing = last_good.standing()
             if standing.outcome not in (Outcome.ERROR, Outcome.SUSPECT):
@@ -168,7 +170,8 @@ class Once:
             elif name in self._options.allow_stale:
                 work.result.warnings.append(f"source {name!r} is stale, as was allowed: what is published stays")
             else:
-                work.result.errors.append(f"source {name!r}: {standing.detail}; nothing was written")
+                done = "written" if self._options.write else "planned"
+                work.result.errors.append(f"source {name!r}: {standing.detail}; nothing was {done}")
 
     def _judge_answer(self, work: _Work, name: str, last_good: LastGood) -> None:
         """There is no time for holds: what an answer leaves out is gone, or it is not believed at all."""
@@ -177,9 +180,11 @@ class Once:
             last_good.advance(float("inf"))
             return
         says = "says that it has no backends" + (f" for {', '.join(negative)}" if any(negative) else "")
-        if not work.state.published(self._view.current(work.key)).endpoints:
+        if not work.state.may_lose(name, self._view.current(work.key)):
             work.result.warnings.append(f"source {name!r} {says}")
+            last_good.advance(float("inf"))
             return
+        work.doubted.add(name)
         work.result.withheld.append(f"source {name!r} {says}: what is published stays; --allow-empty lets it go")
         last_good.doubt(negative, "it says that it has no backends", self._world.clock.monotonic())
 
@@ -286,7 +291,8 @@ class Once:
         if fault := self._probing.fault(work.key):
             result.plan_errors.append(fault)
         result.plan_withheld = withheld
-        result.plan_remarks = [text for text in work.state.remarks(decision) if text not in result.plan_errors]
+        remarks = work.state.remarks(decision, besides=work.doubted | work.state.unusable)
+        result.plan_remarks = [text for text in remarks if text not in result.plan_errors]
         return allowed(decision.plan.changes, self._options.policy, service_exists=current.service is not None)
 
     def _may_fail_back(self, work: _Work, verdicts: Sequence[Verdict | None]) -> bool:

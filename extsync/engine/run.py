@@ -25,6 +25,7 @@ from extsync.engine.queue import WorkQueue
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
 from extsync.engine.telling import describe, failure, transitions
+from extsync.engine.tidings import Tidings
 from extsync.engine.view import ClusterView
 from extsync.engine.world import World, no_fence
 from extsync.errors import ConfigError, StoreError
@@ -297,6 +298,7 @@ class Engine:
         candidates = kept.state.candidates(current, now)
         verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules)
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
+        kept.tell_sources(now)
         kept.report(decision, self._probing.remarks(key))
         self._record_freeze(kept, current)
         if decision.look_again is not None:
@@ -368,15 +370,21 @@ class _Kept:
         self.rests_until = 0.0
         self.frozen = False
         self.unanswered: dict[ObjectKey, Change] = {}
+        self._tidings = Tidings()
         self._remarked: frozenset[str] = frozenset()
         self._warned: frozenset[str] = frozenset()
+
+    def tell_sources(self, now: float) -> None:
+        """Logs what turned in the sources: what leaves after a hold, and what is back."""
+        for line in self._tidings.tell(self.state.sources, now):
+            log.info("%s: %s", self.state.key, line)
 
     def report(self, decision: Decision, more: list[str]) -> None:
         """Logs what is new in ``decision``: endpoints that changed, and what there is to say of the service."""
         key, before, self.decision = self.state.key, self.decision, decision
-        for line in transitions(before, decision):
+        for line in transitions(before, decision, rejected=self.state.merged.rejected):
             log.info("%s: %s", key, line)
-        remarks = [*self.state.remarks(decision), *more]
+        remarks = [*self.state.remarks(decision), *self.state.waits, *more]
         self._remarked = _log_new(key, remarks, self._remarked)
 
     def warn(self, lines: list[str]) -> None:

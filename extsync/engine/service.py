@@ -7,15 +7,17 @@ run once share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
 
-from extsync.engine.carry import Carrying, carried
+from extsync.config.sources import Source
+from extsync.engine.carried import Carried
 from extsync.engine.memos import MergeMemo, PublishedMemo, unusable
 from extsync.engine.prepare import Prepared
-from extsync.model import Endpoint, Observation, Outcome, ServiceKey, Verdict
+from extsync.engine.remarks import in_trouble, set_aside, useless, waits_for
+from extsync.model import Backend, Endpoint, Observation, ServiceKey, State, Verdict
 from extsync.plan.damp import Damping, damp
 from extsync.plan.judge import Judged, judge
 from extsync.plan.merge import Candidate, Merged, SourceSet, Tier
@@ -29,10 +31,8 @@ from extsync.sources.holds import LastGood, Standing
 from extsync.sources.relabel import Relabelling
 
 FIRST_ANSWER = 10.0
-"""Seconds from the first look for which standby tiers wait for the first answer of the sources before them."""
-
-MOST_SET_ASIDE = 20
-"""Entries of one source that are told one by one."""
+"""Seconds for which standby tiers wait for the first answer of the sources before them, from the first look on, and
+after which it is said of a source that removals wait for it."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -69,8 +69,14 @@ class ServiceState:
         self.unusable: frozenset[str] = frozenset()
         self.settled = False
         self._merging = MergeMemo()
+        self._merging_held = MergeMemo()
         self._merging_carried = MergeMemo()
-        self._carrying = Carrying()
+        self._carried = Carried()
+        self._held: dict[str, tuple[Backend, ...]] = {}
+        self._silent: tuple[Source, ...] = ()
+        self._asked_since: dict[str, float] = {}
+        self.waits: tuple[str, ...] = ()
+        """What the removals of the service wait for, if any do; as of the latest decision."""
         self._reading = PublishedMemo()
         self._judged = Judged()
         self._damping = Damping()
@@ -99,10 +105,13 @@ class ServiceState:
             if not same and name in self._told:  # other rules make something else of what was said last
                 observation, at = self._told[name]
                 sources[name].observe(relabellings[name].apply(observation), at)
+        self._orphan(name for name in self.sources if name not in sources)
         self.prepared = prepared
         self.sources = sources
         self._relabellings = relabellings
         self._told = {name: told for name, told in self._told.items() if name in sources}
+        self._silent = tuple(source for source in self._silent if source.name in sources)
+        self._asked_since = {name: at for name, at in self._asked_since.items() if name in sources}
         self._tier_state = None  # priorities may mean something else from now on
 
     def observe(self, source: str, observation: Observation, now: float) -> bool:
@@ -125,22 +134,84 @@ class ServiceState:
     def candidates(self, current: Current, now: float) -> tuple[Candidate, ...]:
         """Merges what the sources have; the same object as the last time as long as nothing changed."""
         self._began = min(self._began, now)
-        for last_good in self.sources.values():
+        for name, last_good in self.sources.items():
+            self._asked_since.setdefault(name, now)
             last_good.advance(now)
         ports = self.ports(current)
         if ports is None:  # the Service is not there: what it had is still probed
             return self.merged.candidates
         families = (current.service.spec.ip_families if current.service is not None else None) or ()
-        sets = self._source_sets()
-        merged = self._merging.merge(ports, sets, families)
-        self.unusable = unusable(merged, sets)
-        was_settled = self.settled
-        if endpoints := self._carried(current, merged):
-            merged = self._merging_carried.merge(ports, [*sets, self._as_source(endpoints, sets)], families)
+        sets, merged = self._usable(ports, families)
+        self._find_silent(unusable(merged, sets))
+        self._carried.look(self.published(current), merged)
+        was_settled, self.settled = self.settled, not self._silent
+        if self.settled:
+            self._carried.drop()
+        elif self._carried.endpoints:
+            carried = self._carried.as_source(self._silent, checked=bool(self.prepared.rules))
+            merged = self._merging_carried.merge(ports, [*sets, carried], families)
         if not (self.settled and was_settled):
             self._tier_state = self._tiers_found(merged, current)
         self.merged = merged
         return merged.candidates
+
+    def _usable(self, ports: tuple[PortSpec, ...], families: tuple[str, ...]) -> tuple[list[SourceSet], Merged]:
+        """The sets of the sources, merged. Of a source whose backends have all become unusable, those that were used
+        until then stay beside them, as if it had failed."""
+        sets = self._source_sets()
+        merged = self._merging.merge(ports, sets, families)
+        self.unusable = unusable(merged, sets)
+        self._held = {
+            name: self._held[name] if name in self._held else _used(self.merged, name) for name in sorted(self.unusable)
+        }
+        if any(self._held.values()):
+            sets = [
+                msgspec.structs.replace(one, backends=one.backends + self._held[one.name])
+                if self._held.get(one.name)
+                else one
+                for one in sets
+            ]
+            merged = self._merging_held.merge(ports, sets, families)
+        return sets, merged
+
+    def _find_silent(self, useless: frozenset[str]) -> None:
+        """Finds the sources that have yet to say anything usable, ``useless`` being those of which nothing can be used.
+
+        Of one that spoke before and has to begin anew, what it named is carried.
+        """
+        known = {source.name for source in self._silent}
+        self._silent = tuple(
+            source
+            for source in self.prepared.manifest.spec.sources
+            if source.name in useless or not self.sources[source.name].complete
+        )
+        self._orphan(source.name for source in self._silent if source.name not in known)
+
+    def _orphan(self, sources: Iterable[str]) -> None:
+        """What these sources have named until now is carried, unless somebody else names it."""
+        if names := frozenset(sources):
+            self._carried.orphan(candidate for candidate in self.merged.candidates if candidate.source in names)
+
+    def may_lose(self, source: str, current: Current) -> bool:
+        """Whether something that is published may be of ``source`` alone, so that it goes if the source names nothing.
+
+        That is what no source names, unless the tiers before that of ``source`` have enough that is published as ready:
+        then what is published besides was not needed.
+        """
+        published = self.published(current)
+        ports = self.ports(current)
+        if ports is None or not published.endpoints:
+            return False
+        families = (current.service.spec.ip_families if current.service is not None else None) or ()
+        _, merged = self._usable(ports, families)
+        carried = Carried()
+        carried.look(published, merged)
+        if not carried.endpoints:
+            return False
+        priority = next(one.priority for one in self.prepared.manifest.spec.sources if one.name == source)
+        before = [one for one in merged.candidates if one.tier.priority < priority]
+        ready = sum(published.get(one.identity) is State.READY for one in before)
+        return ready < max(1, self.prepared.tier_policy.min_ready)
 
     def ports(self, current: Current) -> tuple[PortSpec, ...] | None:
         """The ports that are published: the manifest's, else those of the Service that exists, else None."""
@@ -198,10 +269,12 @@ class ServiceState:
         )
         times = [*(last_good.due() for last_good in self.sources.values()), tiers.look_again, damped.look_again]
         times.append(self._began + FIRST_ANSWER if awaited else None)
+        times += (at for at in self._told_late() if at > now)
         look_again = min((time for time in times if time is not None), default=None)
         remarks = [panicked.reason] if panicked.reason else []
         if damped.held:
-            remarks.append(f"{damped.held} endpoints are held back: they went up and down again and again")
+            remarks.append("endpoints are held back: they went up and down again and again")
+        self.waits = tuple(self._waits(now))
         return Decision(planned, candidates, verdicts, damped.endpoints, tiers, endpoints, look_again, tuple(remarks))
 
     def _tiers_found(self, merged: Merged, current: Current) -> TierState:
@@ -214,25 +287,6 @@ class ServiceState:
         shown = {c.tier for c in merged.candidates if published.get(c.identity) is not None}
         return (self._tier_state or TierState()).with_found(shown)
 
-    def _carried(self, current: Current, merged: Merged) -> tuple[Endpoint, ...]:
-        """What goes on counting because it is published; settled is where that is nothing for good."""
-        self.settled = self.all_reported and all(last_good.complete for last_good in self.sources.values())
-        if self.settled:
-            self._carrying.nothing()
-            return ()
-        published = self.published(current)
-        return self._carrying.unnamed_of(published, merged) if self.all_reported else self._carrying.all_of(published)
-
-    def _as_source(self, endpoints: tuple[Endpoint, ...], sets: list[SourceSet]) -> SourceSet:
-        """The carried endpoints, which are probed if something that is missing would have had them probed."""
-        missing = [
-            source.health
-            for source in self.prepared.manifest.spec.sources
-            if source.name in self.unusable or not self.sources[source.name].complete
-        ]
-        probed = bool(self.prepared.rules) and any(health != "source" for health in missing)
-        return carried(endpoints, sets, probed=probed)
-
     def _tier_policy(self, failback_delay: float | None) -> TierPolicy:
         policy = self.prepared.tier_policy
         return policy if failback_delay is None else msgspec.structs.replace(policy, failback_delay=failback_delay)
@@ -244,20 +298,36 @@ class ServiceState:
         sources = self.prepared.manifest.spec.sources
         return frozenset(Tier(one.priority) for one in sources if self.sources[one.name].is_silent)
 
-    def remarks(self, decision: Decision) -> Iterator[str]:
-        """What a person should know of the service as it stands: refusals, warnings, sources in trouble."""
+    def _told_late(self) -> list[float]:
+        """When it is said of the sources without any report that removals wait for them."""
+        silent = self._silent if self._carried.endpoints else ()
+        return [self._asked_since[one.name] + FIRST_ANSWER for one in silent if self.sources[one.name].is_silent]
+
+    def _waits(self, now: float) -> Iterator[str]:
+        for source in self._silent if self._carried.endpoints else ():
+            last_good = self.sources[source.name]
+            if source.name in self.unusable:
+                yield waits_for(source.name, useless=True)
+            elif last_good.is_silent and now < self._asked_since[source.name] + FIRST_ANSWER:
+                continue  # it has only just been asked
+            elif last_good.is_silent or last_good.standing().stale:
+                yield waits_for(source.name)
+
+    def remarks(self, decision: Decision, *, besides: Collection[str] = ()) -> Iterator[str]:
+        """What a person should know of the service as it stands: refusals, warnings, sources in trouble.
+
+        ``besides`` are sources of whose trouble that person knows already. A line stays the same for as long as the
+        trouble does, so that it need be logged only when it appears.
+        """
         yield from decision.remarks
         yield from map(str, (*decision.plan.refusals, *decision.plan.warnings, *decision.plan.notes))
         for name, standing in self.standings().items():
-            if standing.stale:
-                doubt = "suspect: " if standing.outcome is Outcome.SUSPECT else ""
-                yield f"source {name!r}: {doubt}{standing.detail}; its last good set stays"
-            if name in self.unusable:
-                yield f"source {name!r}: none of its backends can be used; what is published stays"
+            if name not in besides:
+                yield from in_trouble(name, standing, has_backends=bool(self.sources[name].backends))
+                if name in self.unusable:
+                    yield useless(name, held=bool(self._held.get(name)))
             merged = [rejected for source, rejected in self.merged.rejected if source == name]
-            yield from set_aside(name, [(r.entry, r.reason) for r in (*standing.rejected, *merged)])
-            others = [duplicate for duplicate in self.merged.duplicates if duplicate.source == name]
-            yield from set_aside(name, [(str(d.identity), d.reason) for d in others])
+            yield from set_aside(name, (*standing.rejected, *merged))
 
     def _source_sets(self) -> list[SourceSet]:
         return [
@@ -277,9 +347,7 @@ class ServiceState:
         return self._reading.read(current, self.prepared.pack_policy.owner)
 
 
-def set_aside(source: str, entries: list[tuple[str, str]]) -> Iterator[str]:
-    """One line for each entry that is not published, up to a number; of more, how many."""
-    for entry, reason in entries[:MOST_SET_ASIDE]:
-        yield f"source {source!r}: {entry} is set aside: {reason}"
-    if len(entries) > MOST_SET_ASIDE:
-        yield f"source {source!r}: {len(entries) - MOST_SET_ASIDE} more entries are set aside"
+def _used(merged: Merged, source: str) -> tuple[Backend, ...]:
+    """The backends of one source of which ``merged`` made something."""
+    candidates = [one.backend for one in merged.candidates if one.source == source]
+    return (*candidates, *(one.backend for one in merged.duplicates if one.source == source))

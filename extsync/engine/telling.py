@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import is_not
 
@@ -10,9 +10,12 @@ from extsync.changes import ApplyService, Change
 from extsync.engine.service import Decision
 from extsync.errors import FORBIDDEN_CURE, ExtsyncError, FieldConflict, Forbidden, Invalid
 from extsync.kube.writer import object_key, verb
-from extsync.model import Endpoint, Identity, State, Verdict, Why
+from extsync.model import Endpoint, Identity, Rejected, State, Verdict, Why
+from extsync.plan.tier import Tiers, TierState
 
 _WORDS = {State.READY: "ready", State.NOT_READY: "not ready", State.DRAINING: "draining"}
+
+_STANDBY = " (standby, not published)"
 
 MOST_LINES = 20
 """Transitions of one service that are told one by one; of more, the number is told."""
@@ -62,28 +65,49 @@ def because(endpoint: Endpoint, verdict: Verdict | None) -> str:
     return endpoint.why.value
 
 
-def transitions(before: Decision | None, now: Decision) -> Iterator[str]:
-    """One line for each endpoint that came, left or changed its state."""
-    lines = [*_transitions(before, now)]
+def transitions(
+    before: Decision | None, now: Decision, *, rejected: Sequence[tuple[str, Rejected]] = ()
+) -> Iterator[str]:
+    """One line for each tier that came in or went out, and for each endpoint that came, left or changed its state.
+
+    ``rejected`` is what sources name, by their names, and cannot be published.
+    """
+    lines = [*_tiers(before, now), *_transitions(before, now, rejected)]
     yield from lines[:MOST_LINES]
     if len(lines) > MOST_LINES:
         yield f"and {len(lines) - MOST_LINES} more endpoints changed"
 
 
-def _transitions(before: Decision | None, now: Decision) -> Iterator[str]:
+def _tiers(before: Decision | None, now: Decision) -> Iterator[str]:
+    was = Tiers((), TierState()) if before is None else before.tiers
+    for tier in now.tiers.published:
+        if tier in was.standby:
+            yield f"tier {tier} comes in: the tiers before it have too few ready endpoints"
+    for tier in now.tiers.standby:
+        if tier in was.published:
+            yield f"tier {tier} goes out: the tiers before it have enough ready endpoints"
+
+
+def _transitions(before: Decision | None, now: Decision, rejected: Sequence[tuple[str, Rejected]]) -> Iterator[str]:
+    standby = frozenset(now.tiers.standby)
     if before is not None and before.candidates is now.candidates:
         for index in compress(range(len(now.judged)), map(is_not, now.judged, before.judged)):
             old, new = before.judged[index], now.judged[index]
             if old.state is not new.state:
                 why = because(new, now.verdicts[index])
-                yield f"{place(new)} was {_WORDS[old.state]} and is {_WORDS[new.state]}: {why}"
+                where = _STANDBY if now.candidates[index].tier in standby else ""
+                yield f"{place(new)} was {_WORDS[old.state]} and is {_WORDS[new.state]}{where}: {why}"
         return
     old_states = {} if before is None else {(e.address, e.ports): e.state for e in before.judged}
-    for endpoint, verdict in zip(now.judged, now.verdicts, strict=True):
+    for candidate, endpoint, verdict in zip(now.candidates, now.judged, now.verdicts, strict=True):
+        where = _STANDBY if candidate.tier in standby else ""
         state = old_states.pop((endpoint.address, endpoint.ports), None)
         if state is None:
-            yield f"{place(endpoint)} is {_WORDS[endpoint.state]}: {because(endpoint, verdict)}"
+            yield f"{place(endpoint)} is {_WORDS[endpoint.state]}{where}: {because(endpoint, verdict)}"
         elif state is not endpoint.state:
-            yield f"{place(endpoint)} was {_WORDS[state]} and is {_WORDS[endpoint.state]}: {because(endpoint, verdict)}"
+            now_is = f"{_WORDS[endpoint.state]}{where}"
+            yield f"{place(endpoint)} was {_WORDS[state]} and is {now_is}: {because(endpoint, verdict)}"
+    set_aside = {one.entry.partition(" ")[0] for _, one in rejected} if old_states else set()
     for address, ports in old_states:
-        yield f"{Identity(address, ports)} left: no source reports it"
+        why = "it is set aside" if address in set_aside else "no source reports it"
+        yield f"{Identity(address, ports)} left: {why}"

@@ -452,9 +452,6 @@ def _honest(observation: Observation) -> Observation:
         return observation
     if not observation.rejected:
         return Observation(Outcome.EMPTY, detail=observation.detail or "the answer names no backends")
-    first = observation.rejected[0]
-    return Observation(
-        Outcome.ERROR,
-        rejected=observation.rejected,
-        detail=f"none of its {len(observation.rejected)} entries can be used; the first, {first.entry}: {first.reason}",
-    )
+    first, number = observation.rejected[0], len(observation.rejected)
+    which = f"none of its {number} entries can be used; the first" if number > 1 else "its only entry cannot be used"
+    return Observation(Outcome.ERROR, rejected=observation.rejected, detail=f"{which}, {first.entry}: {first.reason}")

@@ -75,7 +75,7 @@ async def first_report(source: Source, clock: Clock, timeout: float) -> Observat
         async with clock.timeout(timeout):
             await decided.wait()
     except TimeoutError:
-        return latest or Observation(Outcome.ERROR, detail=f"the source did not report within {timeout:g} s")
+        return latest or Observation(Outcome.ERROR, detail=f"the source did not report within {timeout:.3g} s")
     finally:
         await _stop(runner, clock)
     return latest or Observation(Outcome.ERROR, detail=_ending(runner))

@@ -85,7 +85,7 @@ def test_pods_are_in_a_cluster_only_and_the_others_are_rendered(capsys: pytest.C
     said = capsys.readouterr()
     assert said.err == (
         "extsync: error: default/catalog: source 'pods': pods are in a cluster, and this command has none to look into;"
-        " nothing was written\n"
+        " nothing was planned\n"
     )
     assert {obj["metadata"]["labels"]["kubernetes.io/service-name"] for obj in objects(said.out)["EndpointSlice"]} == {
         "zookeeper"

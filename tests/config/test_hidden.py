@@ -107,6 +107,8 @@ def test_what_was_said_to_be_a_secret_cannot_be_marked_as_harmless() -> None:
         ("http://a/b?page=1&token=x&q=y#f", f"http://a/b?page=1&token={HIDDEN}&q=y#f"),
         ("http://a/b?X-Amz-Signature=x;Key=y", f"http://a/b?X-Amz-Signature={HIDDEN};Key={HIDDEN}"),
         ("http://a/b?token", "http://a/b?token"),
+        ("http://a/b?pwd=x&pass=y&sig=z", f"http://a/b?pwd={HIDDEN}&pass={HIDDEN}&sig={HIDDEN}"),
+        ("http://a/b?user_pass=x&passphrase=y&design=z", f"http://a/b?user_pass={HIDDEN}&passphrase={HIDDEN}&design=z"),
     ],
 )
 def test_a_url_is_shown_without_the_secrets_of_its_query(url: str, shown: str) -> None:
@@ -125,3 +127,4 @@ def test_plain_data_is_shown_without_what_its_keys_tell() -> None:
     assert masked(data) == {**data, "password": HIDDEN, "deep": [{"secret": HIDDEN, "n": 1}]}
     assert is_telling("Authorization")
     assert not is_telling("Accept")
+    assert not is_telling("X-Passive-Design")

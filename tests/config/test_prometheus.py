@@ -247,6 +247,35 @@ def test_a_consul_entry_that_cannot_work_is_refused_once(entry: str, expected: s
     assert "hunter2" not in problem
 
 
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ('server: "localhost:99999", scheme: htp', ["server: 99999 is not a port", "scheme: scheme is http or https"]),
+        ("server: consul, scheme: htp", ["scheme: scheme is http or https, not 'htp'"]),
+        ("scheme: htp", ["scheme: scheme is http or https, not 'htp'"]),
+        ("server: [consul], scheme: https", ["server: must be text, not a list"]),
+    ],
+)
+def test_what_is_wrong_with_scheme_and_server_is_said_once_and_where_it_stands(entry: str, expected: list[str]) -> None:
+    found = problems(f"consul_sd_configs: [{{{entry}, services: [a]}}]")
+    assert len(found) == len(expected)
+    for problem, words in zip(found, expected, strict=True):
+        assert problem.startswith(f"8: consul.{words}")
+
+
+def test_the_cluster_s_own_discovery_is_the_source_pods() -> None:
+    [problem] = problems("kubernetes_sd_configs: [{role: pod}]")
+    assert "use pods" in problem
+
+
+@pytest.mark.parametrize(
+    "keys", ["refreshInterval: 1m, refresh_interval: 1m", "refresh_interval: 1m, refreshInterval: 1m"]
+)
+def test_a_key_in_both_spellings_is_told_with_the_other_one(keys: str) -> None:
+    [problem] = problems(f"http: {{url: 'http://a', {keys}}}")
+    assert "refreshInterval is given twice, once as refresh_interval" in problem
+
+
 def test_words_of_the_catalog_in_quotes_are_no_selectors() -> None:
     consul = source("""consul: {server: a, services: [b], filter: 'Service.Meta.note == "ServiceTags"'}""").consul
     assert consul is not None

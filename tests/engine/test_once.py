@@ -169,6 +169,64 @@ async def test_an_empty_source_is_believed_only_on_demand(outcome: Outcome) -> N
 
 
 @virtual_time
+async def test_what_is_withheld_of_an_empty_source_is_said_once() -> None:
+    rig = Rig()
+    service = manifest("orders", feed(), checks=[])
+    rig.feed().found(A)
+    await one(rig, service)
+    rig.feed().say(Observation(Outcome.EMPTY))
+    result = await one(rig, service)
+    said = [*result.errors, *result.warnings, *result.withheld, *result.plan_errors, *result.plan_remarks]
+    assert [line for line in said if "feed" in line] == result.withheld
+
+
+@pytest.mark.parametrize("priority", [0, 1])
+@virtual_time
+async def test_an_empty_source_is_believed_where_that_removes_nothing(priority: int) -> None:
+    rig = Rig()
+    service = manifest("orders", rack(A), feed(priority=priority), checks=[])
+    rig.feed().say(Observation(Outcome.EMPTY))
+    results = [await one(rig, service), await one(rig, service)]
+    assert not any(result.failed for result in results)
+    assert results[1].warnings == ["source 'feed' says that it has no backends"]
+    assert results[1].steps == []
+    assert rig.published("orders") == ready(A)
+
+
+@virtual_time
+async def test_an_empty_standby_keeps_nothing_while_the_tier_before_it_serves() -> None:
+    """What the rack no longer has cannot have been the standby's, which was not needed."""
+    rig = Rig()
+    rig.feed().say(Observation(Outcome.EMPTY))
+    standby = feed(priority=1)
+    await one(rig, manifest("orders", rack(A, B), standby, checks=[]))
+    result = await one(rig, manifest("orders", rack(A), standby, checks=[]))
+    assert not result.failed
+    assert rig.published("orders") == ready(A)
+
+
+@pytest.mark.parametrize(("priority", "policy"), [(0, {}), (1, {"minReady": 2})])
+@virtual_time
+async def test_what_may_have_been_of_an_empty_source_is_withheld(priority: int, policy: dict[str, Any]) -> None:
+    rig = Rig()
+    service = manifest("orders", rack(A), feed(priority=priority), checks=[], policy=policy)
+    rig.feed().found(B)
+    await one(rig, service)
+    assert rig.published("orders") == ready(A, B)
+    rig.feed().say(Observation(Outcome.EMPTY))
+    assert (await one(rig, service)).withheld
+    assert rig.published("orders") == ready(A, B)
+
+
+@virtual_time
+async def test_a_command_that_writes_nothing_does_not_say_that_nothing_was_written() -> None:
+    rig = Rig()
+    rig.feed().fail()
+    result = await one(rig, manifest("orders", feed()), write=False)
+    assert result.errors == ["source 'feed': scripted; nothing was planned"]
+
+
+@virtual_time
 async def test_a_name_that_is_gone_beside_others_is_believed_only_on_demand() -> None:
     rig = Rig()
     service = manifest("orders", feed(), checks=[])

@@ -277,6 +277,108 @@ async def test_removals_wait_for_a_source_that_takes_the_place_of_another() -> N
         await rig.until(rig.agree("orders", ready(B)), within=1)
 
 
+DEAD = feed("dead", priority=2)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@virtual_time
+async def test_a_source_that_never_answers_stops_neither_removals_nor_failover(restart: bool) -> None:
+    rig = Rig()
+    rig.feed("a").found(A)
+    rig.feed("b").found(B)
+    rig.feed("dead").fail()
+    service = manifest("orders", feed("a", hold={"nodata": "3s"}), feed("b", priority=1), DEAD, **UNCHECKED)
+    async with rig.running(service):
+        await rig.until(rig.agree("orders", ready(A)), within=1)
+        if restart:
+            await rig.restart(service)
+            await rig.clock.sleep(5)
+        rig.feed("a").say(Observation(Outcome.EMPTY))
+        await rig.until(rig.agree("orders", ready(B)), within=4)
+
+
+@virtual_time
+async def test_rotating_answers_do_not_pile_up_beside_a_source_that_never_answers() -> None:
+    rig = Rig()
+    service = manifest("orders", feed(hold={"obsolete": "1s"}), DEAD, **UNCHECKED)
+    async with rig.running(service):
+        for number in range(1, 20):
+            rig.feed().found(f"198.51.100.{number}")
+            await rig.clock.sleep(4)
+            assert rig.published("orders") == ready(f"198.51.100.{number}")
+
+
+@virtual_time
+async def test_what_left_a_source_while_nothing_ran_waits_for_the_one_that_never_answers_and_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    rig.feed("a").found(A, B)
+    service = manifest("orders", feed("a"), feed("dead"), **UNCHECKED)
+    async with rig.running(service):
+        await rig.until(rig.agree("orders", ready(A, B)), within=1)
+        await rig.stop()
+        rig.feed("a").found(B)
+        rig.manifests.put(service)
+        rig.start()
+        await rig.clock.sleep(HOUR)
+        assert rig.published("orders") == ready(A, B)
+        assert caplog.text.count("removals wait for source 'dead', which has not reported since the start") == 1
+        rig.feed("dead").found(C)
+        await rig.until(rig.agree("orders", ready(B, C)), within=1)
+
+
+@virtual_time
+async def test_what_a_source_had_that_left_the_manifest_stays_until_the_one_in_its_place_answers() -> None:
+    rig = Rig()
+    rig.feed("old").found(A)
+    rig.feed("stays").found(B, C)
+    stays = feed("stays")
+    async with rig.running(manifest("orders", feed("old"), stays, **UNCHECKED)):
+        await rig.until(rig.agree("orders", ready(A, B, C)), within=1)
+        rig.feed("new").fail()
+        rig.manifests.put(manifest("orders", feed("new"), stays, **UNCHECKED))
+        await rig.clock.sleep(60)
+        assert rig.published("orders") == ready(A, B, C)
+        rig.feed("stays").found(C)
+        await rig.until(rig.agree("orders", ready(A, C)), within=1)
+        rig.feed("new").found(B)
+        await rig.until(rig.agree("orders", ready(B, C)), within=1)
+
+
+# ---- what is logged of sources ---------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_hold_that_runs_and_its_end_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    rig = Rig()
+    rig.feed().found(A, B)
+    async with rig.running(manifest("orders", feed(hold={"nx": "5s"}), **UNCHECKED)):
+        await rig.until(rig.agree("orders", ready(A, B)), within=1)
+        caplog.clear()
+        for _ in range(3):
+            rig.feed().say(Observation(Outcome.GONE, detail="live is gone"))
+            await rig.clock.sleep(3)
+        rig.feed().found(A)
+        await rig.clock.sleep(3)
+    told = [record.getMessage() for record in caplog.records if "feed" in record.getMessage()]
+    assert told == [
+        "test/orders: source 'feed': live is gone; its 2 backends leave in 5 s",
+        "test/orders: source 'feed': it has backends again",
+    ]
+
+
+@virtual_time
+async def test_one_address_under_several_names_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.feed("one").found(A, A)
+    rig.feed("two").found(A, B)
+    async with rig.running(manifest("orders", feed("one"), feed("two"), **UNCHECKED)):
+        await rig.until(rig.agree("orders", ready(A, B)), within=1)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 @virtual_time
 async def test_another_hold_keeps_the_set_and_counts_from_then_on() -> None:
     rig = Rig()

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from extsync.engine.service import MOST_SET_ASIDE, Decision, ServiceState
+from extsync.engine.remarks import MOST_SET_ASIDE
+from extsync.engine.service import Decision, ServiceState
 from extsync.model import (
     UNKNOWN,
     Backend,
@@ -352,13 +353,13 @@ def test_a_target_that_comes_later_and_fails_keeps_nothing() -> None:
     assert states(service.look(A_AND_B, now=1.0)) == {A: True}
 
 
-def test_what_a_target_no_longer_has_waits_for_the_other_sources() -> None:
+def test_what_a_target_no_longer_has_waits_for_no_other_source() -> None:
     service = Looks(feed(hold={"obsolete": "0s"}), feed("other"), checks=[])
     service.state.observe("feed", targets(a=found(A), b=FAILS), 0.0)
     service.state.observe("other", FAILS, 0.0)
     service.look(A_AND_B)
     service.state.observe("feed", targets(a=found(C), b=FAILS), 1.0)
-    assert states(service.look(A_AND_B, now=1.0)) == {A: True, B: True, C: True}
+    assert states(service.look(A_AND_B, now=1.0)) == {B: True, C: True}
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
@@ -393,7 +394,7 @@ def test_remarks_say_what_is_set_aside_and_which_source_is_stale() -> None:
     remarks = list(service.state.remarks(service.look(now=1.0)))
     assert remarks[0] == "source 'feed': scripted outage; its last good set stays"
     assert any("127.0.0.1" in remark and "set aside" in remark for remark in remarks)
-    assert any(f"{A}:{PORT} is set aside" in remark for remark in remarks)
+    assert sum("set aside" in remark for remark in remarks) == 1, "a second report of an endpoint is asked for"
     service.state.observe("feed", Observation(Outcome.SUSPECT, detail="scripted doubt"), 2.0)
     remarks = list(service.state.remarks(service.look(now=2.0)))
     assert remarks[0] == "source 'feed': suspect: scripted doubt; its last good set stays"
@@ -461,4 +462,17 @@ def test_many_entries_that_are_set_aside_are_told_in_few_lines() -> None:
     service.state.observe("feed", Observation(Outcome.FOUND, (Backend(A), *broken)), 0.0)
     lines = [line for line in service.state.remarks(service.look()) if "set aside" in line]
     assert len(lines) == MOST_SET_ASIDE + 1
-    assert lines[-1].endswith("229 more entries are set aside")
+    assert lines[-1] == "source 'feed': more entries than these are set aside"
+    service.state.observe("feed", Observation(Outcome.FOUND, (*reversed(broken[:200]), Backend(A))), 1.0)
+    again = [line for line in service.state.remarks(service.look(now=1.0)) if "set aside" in line]
+    assert again[-1] == lines[-1], "its number is not said: it would be logged anew with each change"
+
+
+def test_the_order_of_the_entries_that_are_set_aside_changes_no_line() -> None:
+    service = Looks(feed(), checks=[])
+    broken = tuple(Backend(f"198.51.100.{number}", ports=(("gone", 1),)) for number in range(1, 50))
+    said = []
+    for answer in (broken, broken[::-1]):
+        service.state.observe("feed", Observation(Outcome.FOUND, (Backend(A), *answer)), 0.0)
+        said.append([line for line in service.state.remarks(service.look()) if "set aside" in line])
+    assert said[0] == said[1]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from extsync.changes import ApplyService, Delete
 from extsync.engine.service import Decision
 from extsync.engine.telling import MOST_LINES, because, describe, place, transitions
-from extsync.model import Backend, Endpoint, Health, Identity, PortValue, State, Verdict, Why
+from extsync.model import Backend, Endpoint, Health, Identity, PortValue, Rejected, State, Verdict, Why
 from extsync.objects import EndpointSlice
 from extsync.plan.merge import Candidate, Tier
 from extsync.plan.plan import Plan
@@ -78,6 +80,34 @@ def test_endpoints_that_come_change_and_leave_are_told() -> None:
     ]
     changed, _ = transitions(decision(UP), decision(DOWN, endpoint(B)))
     assert changed == "192.0.2.1:80 was ready and is not ready: its checks fail"
+
+
+def test_an_endpoint_of_a_standby_tier_is_told_as_not_published() -> None:
+    before = decision(UP, endpoint(B, State.NOT_READY, Why.NEW))
+    standby = replace(before.candidates[1], tier=Tier(1))
+    tiers = Tiers((UP,), TierState(), (Tier(0),), (Tier(1),))
+    before = replace(before, candidates=(before.candidates[0], standby), tiers=tiers)
+    assert list(transitions(None, before))[1] == f"{B}:80 is not ready (standby, not published): {Why.NEW.value}"
+    after = replace(before, judged=(UP, endpoint(B)))
+    [line] = transitions(before, after)
+    assert line == f"{B}:80 was not ready and is ready (standby, not published): its checks pass"
+    first, second = after.candidates
+    [line] = transitions(after, replace(before, candidates=(replace(first), second)))
+    assert "(standby, not published)" in line
+
+
+def test_a_tier_that_comes_in_or_goes_out_is_told() -> None:
+    out = replace(decision(UP), tiers=Tiers((UP,), TierState(), (Tier(0),), (Tier(1, 2),)))
+    in_ = replace(out, tiers=Tiers((UP,), TierState(), (Tier(0), Tier(1, 2))))
+    assert list(transitions(out, in_)) == ["tier 1.2 comes in: the tiers before it have too few ready endpoints"]
+    assert list(transitions(in_, out)) == ["tier 1.2 goes out: the tiers before it have enough ready endpoints"]
+    assert list(transitions(out, out)) == []
+
+
+def test_an_endpoint_that_left_since_it_cannot_be_published_is_still_reported() -> None:
+    rejected = [("rack", Rejected(f"{A} port 80 (db-1)", "is of the wrong family"))]
+    [line] = transitions(decision(UP), decision(), rejected=rejected)
+    assert line == f"{A}:80 left: it is set aside"
 
 
 def test_of_many_transitions_the_number_is_told() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from extsync.engine.carry import Carrying
+from extsync.engine.carried import Carried
 from extsync.engine.probing import Probing
 from extsync.errors import StoreError
 from extsync.kube import writer
@@ -21,7 +21,9 @@ from extsync.kube.cache import Cache
 from extsync.model import Observation, Outcome
 from extsync.plan import judge, publication, subsets
 from extsync.plan.doubt import SelfDoubt
+from extsync.plan.merge import Merged
 from extsync.plan.metadata import Frame
+from extsync.plan.published import Published
 from extsync.sources.holds import LastGood, _Part
 
 Patch = pytest.MonkeyPatch
@@ -45,7 +47,14 @@ def an_empty_answer_is_believed_at_once(patch: Patch) -> None:
 
 
 def a_start_waits_for_no_source(patch: Patch) -> None:
-    patch.setattr(Carrying, "all_of", lambda self, published: ())
+    patch.setattr(Carried, "look", lambda self, published, merged: None)
+
+
+def a_silent_source_keeps_what_others_named(patch: Patch) -> None:
+    def mutant(self: Carried, published: Published, merged: Merged) -> None:
+        self.endpoints = published.endpoints
+
+    patch.setattr(Carried, "look", mutant)
 
 
 def a_restart_forgets_what_was_published(patch: Patch) -> None:
@@ -124,14 +133,15 @@ MUTATIONS: tuple[tuple[Callable[[Patch], None], int, int], ...] = (
     (an_error_empties_the_source, 6, 1),
     (an_empty_answer_is_believed_at_once, 2, 1),
     (a_start_waits_for_no_source, 1, 1),
+    (a_silent_source_keeps_what_others_named, 0, 7),
     (a_restart_forgets_what_was_published, 2, 2),
-    (what_takes_away_goes_first, 20, 1),
-    (what_takes_away_goes_out_after_a_failed_create, 44, 1),
+    (what_takes_away_goes_first, 22, 1),
+    (what_takes_away_goes_out_after_a_failed_create, 150, 1),
     (endpoints_beside_slices_are_mirrored, 0, 3),
     (slices_of_others_are_taken_over, 0, 5),
     (verdicts_are_never_collected, 0, 7),
     (deletions_by_others_pass_unseen, 0, 7),
-    (a_broken_watch_is_the_end, 10, 7),
+    (a_broken_watch_is_the_end, 14, 7),
     (not_ready_addresses_are_left_out_of_endpoints, 1, 9),
     (a_failing_link_of_its_own_is_taken_for_failing_backends, 0, 2),
     (a_freeze_never_ends, 0, 7),

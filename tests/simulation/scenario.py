@@ -1,7 +1,8 @@
 """The scripted world of a simulation: manifests, sources that say what they are told, backends that go up and down.
 
 Three services show three ways of publishing: "rack" is static and checked, and publishes slices and Endpoints; "fleet"
-comes from a discovered source, is checked and published in small slices; "legacy" comes from a discovered source, is
+comes from two discovered sources, one of which has nothing and may say nothing, is checked and published in small
+slices; "legacy" comes from a discovered source, is
 not checked and published as Endpoints alone, which the mirroring controller makes slices of. The routers are static and
 checked, and never down: there has to be something to compare when the network of extsync itself fails.
 """
@@ -56,7 +57,9 @@ metadata: {{name: fleet, namespace: {NAMESPACE}}}
 spec:
   service: {{}}
   ports: [{{port: {PORT}}}]
-  sources: [{{name: fleet, hold: {{nodata: 30s}}, file: {{files: [fleet]}}}}]
+  sources:
+  - {{name: fleet, hold: {{nodata: 30s}}, file: {{files: [fleet]}}}}
+  - {{name: silent, file: {{files: [silent]}}}}
   checks: {_CHECK}
   publish: [EndpointSlice]
   policy: {{maxEndpointsPerSlice: LIMIT, damping: {{max: 30s}}}}
@@ -141,7 +144,7 @@ class World:
     """The scripted parts of one simulation."""
 
     def __init__(self, io_: ScriptedProbeIO) -> None:
-        self.feeds = {"fleet": Feed(FLEET, io_.clock), "legacy": Feed(LEGACY, io_.clock)}
+        self.feeds = {"fleet": Feed(FLEET, io_.clock), "legacy": Feed(LEGACY, io_.clock), "silent": Feed((), io_.clock)}
         self.up = dict.fromkeys(CHECKED, True)
         self.up_since = dict.fromkeys(CHECKED, 0.0)
         self.manifests = Manifests()

@@ -34,6 +34,9 @@ COLLECTED = 5.0
 UNSEEN = 60.0
 """Seconds for which, in bad weather, the engine may plan from how things were before somebody changed them."""
 
+NAMED = 40.0
+"""Seconds in good weather after which what a source says has been written, that a part has nothing included."""
+
 SETTLE = 150.0
 """Seconds without accidents after which the cluster must show what is true; the longest back-off is 30 s."""
 
@@ -65,14 +68,15 @@ class Simulation:
             try:
                 await self._pass(SETTLE)
                 self._checker.quiet()
-                for _ in range(STEPS):
-                    await self._step()
+                silent_at = self._script.randrange(STEPS)
+                for number in range(STEPS):
+                    await self._step(number == silent_at)
                 await self._calm_down()
             finally:
                 await self._stop()
 
-    async def _step(self) -> None:
-        """One accident and some time."""
+    async def _step(self, is_silent: bool) -> None:
+        """One accident and some time; ``is_silent``: the one that happens once in a run, as it lasts long."""
         accidents: list[Callable[[], Awaitable[None]]] = [
             self._flip,
             self._flip,
@@ -87,7 +91,7 @@ class Simulation:
             self._somebody_edits,
             self._manifest_changes,
         ]
-        accident = self._script.choice(accidents)
+        accident = self._source_never_answers if is_silent else self._script.choice(accidents)
         name = accident.__name__.strip("_")
         self.counts[name] += 1
         log.info("---- %.2f s: %s", self._clock.monotonic(), name)
@@ -159,6 +163,20 @@ class Simulation:
         await self._stop()
         await self._pass(self._script.choice([0.0, 2.0, 15.0]))
         self._start()
+
+    async def _source_never_answers(self) -> None:
+        """From a start on one source says nothing, and what the other has named since leaves when that one says so."""
+        await self._world.feeds["silent"].say(Observation(Outcome.ERROR, detail="scripted"), part=None)
+        await self._restart()
+        weather, self._weather = self._weather, 0.0
+        fleet = self._world.feeds["fleet"]
+        await fleet.found(fleet.members)
+        await self._pass(NAMED)
+        await fleet.found(self._some(fleet.members))
+        await self._pass(NAMED)
+        if stayed := set(self._checker.slices("fleet")) - fleet.good:
+            raise Violation(f"7: {sorted(stayed)} of fleet stay, and only a source that never answered may have them")
+        self._weather = weather
 
     async def _somebody_deletes(self) -> None:
         kinds: list[type[KubeObject]] = [EndpointSlice, EndpointSlice, Endpoints, Service]

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from extsync.config.secret import masked_url
 from extsync.errors import ReadFailed
 from extsync.model import Observation, Outcome
 from extsync.sources import payload
@@ -126,7 +127,7 @@ class HttpSource:
         return observation
 
     async def _parsed(self, body: bytes) -> Observation:
-        labels = {URL_LABEL: self._url}
+        labels = {URL_LABEL: masked_url(self._url)}
         parse = partial(payload.parse, body, shown_url(self._url), labels=labels, only_json=True)
         try:
             found: Payload = await self._offload(parse)

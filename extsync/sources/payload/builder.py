@@ -75,7 +75,7 @@ class _Builder:
         if not self._backends and not declares_none:
             raise ValueError(f"{self._name}: {self._nothing_usable()}")
         if self._uncounted:
-            self._rejected.append(Rejected(self._name, f"{self._uncounted} further entries cannot be used either"))
+            self._rejected.append(Rejected(self._name, "further entries cannot be used either"))
         return Payload(tuple(self._backends), tuple(self._rejected), declares_none)
 
     def _nothing_usable(self) -> str:

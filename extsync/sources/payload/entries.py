@@ -6,12 +6,14 @@ there as Python values, since 100,000 of them together would take more memory th
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from extsync.config.faults import shown
 from extsync.config.text import Mark, TextFault, UnreadableText
 from extsync.sources.payload import yaml_list
 from extsync.sources.payload.yaml_list import Scalar, Tree
@@ -71,7 +73,7 @@ class _JsonEntries:
                 value = decode(raw)
             except (msgspec.DecodeError, UnicodeDecodeError):  # the text within quotes is looked at only now
                 raise UnreadableText(TextFault(self.mark(), "is not UTF-8 text")) from None
-            yield value, None
+            yield value, _repeated(bytes(raw), value, self.mark)
 
     def mark(self) -> Mark:
         # Most lists are never asked: places are found afterwards, going through the text once at most.
@@ -79,6 +81,43 @@ class _JsonEntries:
             self._cursor.pass_over(bytes(raw))
         self._passed = self._read
         return self._cursor.mark()
+
+
+def _repeated(raw: bytes, value: Any, mark: Callable[[], Mark]) -> TextFault | None:
+    """The fault of an entry that has a key twice, of which ``value`` has only the last.
+
+    A key that was lost is a text that was lost, so that counting them clears nearly every entry, at little cost.
+    """
+    if b"\\" not in raw and raw.count(b'"') == 2 * _texts_in(value):
+        return None
+    repeated: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        known: set[str] = set()
+        for key, _ in pairs:
+            if key in known:
+                repeated.append(key)
+            known.add(key)
+
+    json.loads(raw, object_pairs_hook=note)
+    return (
+        TextFault(mark(), f"the key {shown(repeated[0])} is given twice", "leave one of them out") if repeated else None
+    )
+
+
+def _texts_in(value: Any) -> int:
+    """The number of texts in plain data, keys included."""
+    number, pending = 0, [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, str):
+            number += 1
+        elif isinstance(one, list):
+            pending.extend(one)
+        elif isinstance(one, dict):
+            number += len(one)
+            pending.extend(one.values())
+    return number
 
 
 class _Cursor:

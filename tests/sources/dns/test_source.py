@@ -408,7 +408,7 @@ class TestHolds:
             made.have(NAME, "A", "127.0.0.1", ttl=5)
             await CLOCK.sleep(100)
             assert self.held(reports, good) == ["192.0.2.1"]
-            assert "none of its 1 entries can be used" in good.standing().detail
+            assert "its only entry cannot be used" in good.standing().detail
 
 
 SERVICE = "_db._tcp.example.com"

@@ -240,6 +240,27 @@ def test_a_trap_of_yaml_sets_its_entry_aside_with_line_and_column(text: str, pla
     assert reason in why
 
 
+@pytest.mark.parametrize(
+    ("entry", "key"),
+    [
+        ('{"targets": ["192.0.2.1:80"], "targets": ["192.0.2.9:80"]}', "targets"),
+        ('{"targets": ["192.0.2.1:80"], "t\\u0061rgets": ["192.0.2.9:80"]}', "targets"),
+        ('{"targets": ["192.0.2.1:80"], "labels": {"a": "1", "a": "2"}}', "a"),
+        ('{"address": "192.0.2.1", "port": 80, "port": 81}', "port"),
+    ],
+)
+def test_a_key_given_twice_in_json_sets_its_entry_aside_as_in_yaml(entry: str, key: str) -> None:
+    found = parse(f'[{{"address": "10.0.0.1"}},\n {entry}]'.encode(), "targets.json")
+    assert [backend.address for backend in found.backends] == ["10.0.0.1"]
+    assert only_rejected(found) == ("targets.json:2:2", f"the key {key!r} is given twice: leave one of them out")
+    assert f"the key {key!r} is given twice" in fault_of(f"[{entry}]")
+
+
+def test_quotes_within_texts_of_json_are_no_keys() -> None:
+    found = parse_json([{"targets": ["10.0.0.1"], "labels": {"say": 'a "b": "c" \\', "ü": '"'}}])
+    assert [backend.address for backend in found.backends] == ["10.0.0.1"]
+
+
 def test_an_entry_of_json_that_is_set_aside_is_told_with_line_and_column() -> None:
     text = '[\n  {"address": "10.0.0.1"},\n  {"address": "ä"}, {"address": "10.0.0.300"}\n]'
     found = parse(text.encode(), "targets.json")
@@ -327,7 +348,7 @@ def test_entries_set_aside_are_told_up_to_a_bound_and_counted_beyond(monkeypatch
         "targets.json:1:27 'db-0'",
         "targets.json:1:48 'db-1'",
     ]
-    assert found.rejected[2].reason == "3 further entries cannot be used either"
+    assert found.rejected[2].reason == "further entries cannot be used either"
 
 
 # ---- whatever comes ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from extsync.config.secret import HIDDEN
 from extsync.errors import ReadFailed
 from extsync.model import Backend, Observation, Outcome
 from extsync.seams.virtual import VirtualClock, virtual_time
@@ -122,11 +123,11 @@ async def test_more_backends_than_can_be_meant_are_refused() -> None:
 
 
 @virtual_time
-async def test_a_query_is_in_the_label_and_in_no_message() -> None:
+async def test_a_query_is_in_the_label_without_its_secrets_and_in_no_message() -> None:
     url = URL + "?token=hunter2"
     server = Server(CLOCK, reply(targets("10.0.0.1:80", "x")), reply("!"))
     found, failed = await reports(server, 70, url=url)
-    assert found.backends[0].labels == (("__meta_url", url),)
+    assert found.backends[0].labels == (("__meta_url", url.replace("hunter2", HIDDEN)),)
     assert "hunter2" not in found.rejected[0].entry + failed.detail
 
 

@@ -1,0 +1,99 @@
+"""What is published and nobody knows from which source: it stays until every source has told what it has. Pure.
+
+After a start the objects show what an earlier process published, and when a manifest puts one source in the place of
+another, they show what came from a source that is no more. Each such endpoint may be of a source that has yet to speak,
+so it stays (invariants 1 and 2). What a source has named since is known to be its own: from then on that source alone,
+by its holds, decides when the endpoint leaves, and no other source that is silent has a say in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from extsync.config.sources import Source
+from extsync.model import Backend, Endpoint, State
+from extsync.plan.merge import Candidate, HealthRule, Merged, SourceSet
+from extsync.plan.published import Place, Published, places
+
+CARRIED = "(published)"
+"""The name of the pseudo-source that stands for what is carried."""
+
+
+class Carried:
+    """The endpoints of one service whose source is not known.
+
+    They are taken from what is published once, at the first look, and again where a source has left; never from what
+    this process has added itself.
+    """
+
+    def __init__(self) -> None:
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self._is_new = True
+        self._orphaned: set[Place] = set()
+        self._compared: tuple[Merged, tuple[Endpoint, ...]] | None = None
+        self._made: tuple[object, SourceSet] | None = None
+
+    def orphan(self, candidates: Iterable[Candidate]) -> None:
+        """Whoever named these will not speak of them again: those that are published at the next look are carried."""
+        for candidate in candidates:
+            self._orphaned.update(places(candidate.identity.address, candidate.identity.ports))
+
+    def look(self, published: Published, merged: Merged) -> None:
+        """Takes up what is new to be carried, and drops what ``merged``, made of the real sources alone, names."""
+        if self._is_new:
+            self._is_new = False
+            self.endpoints = published.endpoints
+        elif self._orphaned:
+            known = _places_of(self.endpoints)
+            orphans = [e for e in published.endpoints if not self._orphaned.isdisjoint(_places_of([e]))]
+            self.endpoints += tuple(e for e in orphans if known.isdisjoint(_places_of([e])))
+        self._orphaned.clear()
+        if self.endpoints and not self._is_compared(merged):
+            named = {p for c in merged.candidates for p in places(c.identity.address, c.identity.ports)}
+            named.update(p for d in merged.duplicates for p in places(d.identity.address, d.identity.ports))
+            if not named.isdisjoint(_places_of(self.endpoints)):
+                self.endpoints = tuple(e for e in self.endpoints if named.isdisjoint(_places_of([e])))
+        self._compared = merged, self.endpoints
+
+    def drop(self) -> None:
+        """Every source has spoken: what none of them named is nobody's."""
+        self.endpoints = ()
+
+    def as_source(self, silent: Sequence[Source], *, checked: bool) -> SourceSet:
+        """What is carried as a further source; ``silent`` are the sources that have yet to speak, at least one.
+
+        As candidates the carried endpoints are probed like all others, if ``checked``, so that one that dies is
+        demoted. Only a silent source can have them, so they are of the first tier that a silent one has: an endpoint
+        that may be a standby's keeps no standby from coming in.
+        """
+        probed = checked and any(source.health != "source" for source in silent)
+        priority = min(source.priority for source in silent)
+        asked = self.endpoints, probed, priority
+        if self._made is None or self._made[0] != asked:
+            health: HealthRule = "proven" if probed else "source"
+            backends = tuple(_backend(endpoint, probed=probed) for endpoint in self.endpoints)
+            self._made = asked, SourceSet(CARRIED, backends, priority=priority, health=health)
+        return self._made[1]
+
+    def _is_compared(self, merged: Merged) -> bool:
+        return self._compared is not None and self._compared[0] is merged and self._compared[1] is self.endpoints
+
+
+def _places_of(endpoints: Iterable[Endpoint]) -> set[Place]:
+    return {place for endpoint in endpoints for place in places(endpoint.address, endpoint.ports)}
+
+
+def _backend(endpoint: Endpoint, *, probed: bool) -> Backend:
+    """A published endpoint as the backend that it must have come from; where it is ``probed``, that says more of its
+    health than how it was published."""
+    return Backend(
+        address=endpoint.address,
+        ports=tuple((port.name, port.port) for port in endpoint.ports),
+        hostname=endpoint.hostname,
+        node_name=endpoint.node_name,
+        zone=endpoint.zone,
+        group=endpoint.group,
+        drain=endpoint.state is State.DRAINING,
+        ready=probed or endpoint.state is not State.NOT_READY,
+        target_ref=endpoint.target_ref,
+    )
