@@ -173,7 +173,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What probing concludes on one endpoint: the health, since when (wall-clock seconds) and why in words.
 
     ``doubted``: its probes fail as ``reason`` says, and that is not believed; ``health`` is what was known before.
-    ``stale``: no probe has confirmed it for long, which changes nothing but what people are told.
+    ``stale``: no probe has confirmed it for long, which changes nothing but what people are told. ``note`` is what they
+    should know although the probes pass.
     """
 
     health: Health
@@ -181,6 +182,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     doubted: bool = False
     stale: bool = False
+    note: str = ""
 
 
 UNKNOWN = Verdict(Health.UNKNOWN, reason="not probed yet")

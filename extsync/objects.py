@@ -212,6 +212,10 @@ class Event(KubeObject, frozen=True, kw_only=True):
     first_timestamp: str | None = None
     last_timestamp: str | None = None
     source: EventSource | None = None
+    event_time: str | None = None
+    series: dict[str, Any] | None = None
+    action: str | None = None
+    related: ObjectReference | None = None
     reporting_component: str | None = None
     reporting_instance: str | None = None
 

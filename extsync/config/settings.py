@@ -31,7 +31,7 @@ from extsync.config.files import read_files
 from extsync.config.messages import describe
 from extsync.config.problems import Problem, written
 from extsync.config.text import Document, Mark, TextFault
-from extsync.config.values import DnsLabel, Items, PositiveDuration, ProbeHost, described
+from extsync.config.values import DnsLabel, Items, PositiveDuration, described, probe_host
 from extsync.errors import ConfigError
 
 PREFIX: Final = "EXTSYNC_"
@@ -64,12 +64,23 @@ def _sentinel(text: str) -> str:
     host, _, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     try:
-        address = ip_address(bare)
+        address = ip_address(probe_host(bare))
     except ValueError:
         address = None
     if address is None or (":" in bare) is not (host != bare) or not (port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError("is no address with a port: write 192.0.2.1:53 or [2001:db8::1]:53")
     return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
+
+
+def _source_address(text: str) -> str:
+    try:
+        ip_address(text.partition("%")[0])
+    except ValueError:
+        raise ValueError(f"{text!r} is no IP address: write an address of this machine") from None
+    return probe_host(text)
+
+
+SourceAddress = Annotated[str, AfterValidator(_source_address)]
 
 
 def _one_of_a_family(addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -102,7 +113,10 @@ class Settings(BaseSettings):
     max_in_flight: Count = 10_000
     probe_workers: Annotated[int, BeforeValidator(_number), Field(ge=0, le=64)] = 0
     probe_source_addresses: Annotated[
-        Items[ProbeHost], NoDecode, BeforeValidator(_split), AfterValidator(_one_of_a_family)
+        Items[Annotated[str, AfterValidator(_source_address)]],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(_one_of_a_family),
     ] = ()
     self_doubt_services: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 3
     self_doubt_service_percent: Share = 80

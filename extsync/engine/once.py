@@ -288,11 +288,13 @@ class Once:
         result.decision, result.current = decision, current
         result.plan_errors = [str(refusal) for refusal in decision.plan.refusals]
         result.plan_errors += [f"source {name!r}: none of its backends can be used" for name in work.state.unusable]
-        if fault := self._probing.fault(work.key):
+        fault = self._probing.fault(work.key)
+        if fault:
             result.plan_errors.append(fault)
         result.plan_withheld = withheld
         remarks = work.state.remarks(decision, besides=work.doubted | work.state.unusable)
-        result.plan_remarks = [text for text in remarks if text not in result.plan_errors]
+        told = [*remarks, *(text for text in self._probing.remarks(work.key) if text != fault)]
+        result.plan_remarks = [text for text in told if text not in result.plan_errors]
         return allowed(decision.plan.changes, self._options.policy, service_exists=current.service is not None)
 
     def _may_fail_back(self, work: _Work, verdicts: Sequence[Verdict | None]) -> bool:

@@ -6,8 +6,11 @@ without a lookup. They are the prober's, except where it is doubted (``plan/doub
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -17,14 +20,23 @@ from extsync.errors import ConfigError
 from extsync.health.base import Check, CheckContext, host_port
 from extsync.health.target import Probe, Target, Timing
 from extsync.health.tcp import TcpCheck
-from extsync.model import UNKNOWN, Health, PortSet, ServiceKey, Verdict
-from extsync.plan.doubt import Freeze, Look, SelfDoubt
+from extsync.model import UNKNOWN, Health, Identity, PortSet, ServiceKey, State, Verdict
+from extsync.plan.doubt import Freeze, Look, Pace, SelfDoubt
 from extsync.plan.merge import Candidate
 
+log = logging.getLogger(__name__)
+
 CUT_OFF = "extsync itself seems to be cut off"
+KEPT = f"what fails is kept as it was: {CUT_OFF}"
 STALE = "some endpoints have not been probed for over three periods: until they are, they stay as they were"
 
-SENTINEL_TIMING = Timing(period=2.0, timeout=1.0, failure_threshold=2)
+MOST_NOTES = 10
+"""Notes of one service that are told."""
+
+MARGIN = 1.0
+"""Seconds by which a verdict that has waited comes sooner than it would have come anyway."""
+
+SENTINEL_TIMING = Timing(period=1.0, timeout=1.0)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -40,20 +52,29 @@ class Rule(msgspec.Struct, frozen=True):
     host: str | None = None
 
 
+class States(Protocol):
+    """What is published, by endpoint."""
+
+    def get(self, identity: Identity, /) -> State | None: ...
+
+
 class _Watch:
     """One service's part: its candidates, the id of each target ("": nothing checks it) and its verdict, aligned.
 
-    ``stale`` is how many of the verdicts are.
+    ``stale`` is how many of the verdicts are, ``noted`` how many have a note. ``published`` is what the objects showed
+    at the latest look.
     """
 
-    __slots__ = ("candidates", "fault", "ids", "rules", "stale", "verdicts")
+    __slots__ = ("candidates", "fault", "ids", "noted", "published", "rules", "stale", "verdicts")
 
     def __init__(self) -> None:
         self.rules: tuple[Rule, ...] = ()
         self.candidates: tuple[Candidate, ...] = ()
         self.ids: tuple[str, ...] = ()
         self.verdicts: list[Verdict | None] = []
+        self.published: States | None = None
         self.stale = 0
+        self.noted = 0
         self.fault = ""
 
 
@@ -75,17 +96,24 @@ class Probing:
         self._immediate = immediate
         self._watches: dict[ServiceKey, _Watch] = {}
         self._places: dict[str, tuple[ServiceKey, int]] = {}
+        self._collected = 0.0
 
     def sync(
-        self, key: ServiceKey, candidates: tuple[Candidate, ...], rules: tuple[Rule, ...]
+        self,
+        key: ServiceKey,
+        candidates: tuple[Candidate, ...],
+        rules: tuple[Rule, ...],
+        *,
+        published: States | None = None,
     ) -> tuple[Verdict | None, ...]:
         """Probes exactly ``candidates`` by ``rules``; returns their verdicts, aligned, None where nothing checks one.
 
         An endpoint that was there before keeps its verdict and its thresholds, unless what is asked of it changed.
         Where a check asks for a port that the Service does not have, nothing is probed, every verdict is unknown and
-        ``fault`` says why.
+        ``fault`` says why. ``published`` tells which endpoints were up before they were probed.
         """
         watch = self._watches.setdefault(key, _Watch())
+        watch.published = published
         if watch.candidates is not candidates or watch.rules is not rules:
             self._realign(key, watch, candidates, rules)
         return tuple(watch.verdicts)
@@ -102,16 +130,18 @@ class Probing:
 
         Returns the monotonic time at which to collect again without a cause, None: never.
         """
+        self._collected = now
         concerned: dict[ServiceKey, None] = {}
         transitions = self._prober.drain()
         look_again = None
         if self._doubt is not None:  # before its newest verdicts count, the prober may be doubted, or no longer
-            look = self._look(self._doubt, transitions, now)
+            look = self._look(self._doubt, now)
             look_again = look.look_again
-            for name in self._doubt.concerning(look.changed):
-                self._put(name, self._prober.verdict(name), concerned)
+            concerned.update((key, None) for key in look.services if key in self._watches)
+            for name in look.targets:
+                self._put(name, self._prober.verdict(name), concerned, now)
         for target, verdict in transitions:
-            self._put(str(target), verdict, concerned)
+            self._put(str(target), verdict, concerned, now)
         for key in concerned:
             self._on_change(key)
         return look_again
@@ -134,9 +164,11 @@ class Probing:
         """What a person should know of the probing of a service."""
         remarks = [fault] if (fault := self.fault(key)) else []
         if self._doubt is not None and self._doubt.freeze is not None and self.is_frozen(key):
-            remarks.append(f"what fails is kept as it was: {CUT_OFF}: {self._doubt.freeze.reason}")
+            remarks.append(KEPT)
         if (watch := self._watches.get(key)) is not None and watch.stale:
             remarks.append(STALE)  # without their number, which would be a new remark whenever it changes
+        if watch is not None and watch.noted:
+            remarks.extend(_notes(watch))
         return remarks
 
     def undecided(self) -> int:
@@ -152,31 +184,48 @@ class Probing:
         if watch := self._watches.pop(key, None):
             self._drop([target for target in watch.ids if target])
             if self._doubt is not None:
-                self._doubt.resize(key, 0, 0.0)
+                self._doubt.resize(key, 0, Pace())
 
-    def _look(self, doubt: SelfDoubt, transitions: list[tuple[Hashable, Verdict]], now: float) -> Look:
-        for target, verdict in transitions:
-            if target not in self._places:
-                doubt.sentinel(str(target), verdict.health)
-        for target, sign in self._prober.drain_signs():
-            if place := self._places.get(str(target)):
+    def _look(self, doubt: SelfDoubt, now: float) -> Look:
+        doubt.count(self._prober.stats.passed)
+        for name, sign in self._prober.drain_signs():
+            target = str(name)
+            if (place := self._places.get(target)) is None:
+                self._hear_sentinel(doubt, target, failing=sign.failing)
+            elif not sign.failing:
+                doubt.passes(target)
+            else:
                 key, index = place
-                host = self._watches[key].candidates[index].identity.address
-                doubt.sign(str(target), key, host, now, failing=sign.failing, was_healthy=sign.was_healthy)
+                watch = self._watches[key]
+                candidate = watch.candidates[index]
+                was_up = sign.was_healthy or (
+                    watch.published is not None and watch.published.get(candidate.identity) is State.READY
+                )
+                host = _host(candidate, watch.rules[0])
+                doubt.fails(target, key, host, now, was_healthy=sign.was_healthy, was_up=was_up)
         return doubt.look(now)
 
-    def _put(self, target: str, verdict: Verdict, concerned: dict[ServiceKey, None]) -> None:
+    def _hear_sentinel(self, doubt: SelfDoubt, target: str, *, failing: bool) -> None:
+        if not doubt.sentinel(target, failing=failing):
+            return
+        if failing:
+            log.warning("%s fails; where all sentinels do, and endpoints as well, no failure is believed", target)
+        else:
+            log.info("%s answers again", target)
+
+    def _put(self, target: str, verdict: Verdict, concerned: dict[ServiceKey, None], at: float) -> None:
         if place := self._places.get(target):  # else it left while its last probe was under way
             key, index = place
-            watch, now = self._watches[key], self._believed(target, verdict)
+            watch, now = self._watches[key], self._believed(target, verdict, at)
             before, watch.verdicts[index] = watch.verdicts[index], now
+            watch.noted += _has_note(now) - _has_note(before)
             some_were, watch.stale = watch.stale > 0, watch.stale + now.stale - _is_stale(before)
             # Staleness by itself decides nothing: the service is looked at only where there is something new to tell.
             if now.stale is _is_stale(before) or not _decides_alike(before, now) or some_were is not (watch.stale > 0):
                 concerned[key] = None
 
-    def _believed(self, target: str, verdict: Verdict) -> Verdict:
-        return verdict if self._doubt is None else self._doubt.believe(target, verdict)
+    def _believed(self, target: str, verdict: Verdict, now: float) -> Verdict:
+        return verdict if self._doubt is None else self._doubt.believe(target, verdict, now)
 
     def _realign(
         self, key: ServiceKey, watch: _Watch, candidates: tuple[Candidate, ...], rules: tuple[Rule, ...]
@@ -201,10 +250,12 @@ class Probing:
         self._places.update({target: (key, index) for index, target in enumerate(ids) if target})
         watch.rules, watch.candidates, watch.ids = rules, candidates, ids
         nothing = UNKNOWN if watch.fault else None
-        watch.verdicts = [self._believed(one, self._prober.verdict(one)) if one else nothing for one in ids]
+        now = self._collected
+        watch.verdicts = [self._believed(one, self._prober.verdict(one), now) if one else nothing for one in ids]
         watch.stale = sum(map(_is_stale, watch.verdicts))
+        watch.noted = sum(map(_has_note, watch.verdicts))
         if self._doubt is not None:
-            self._doubt.resize(key, sum(map(bool, ids)), max(map(_round, rules), default=0.0))
+            self._doubt.resize(key, sum(map(bool, ids)), _pace(rules))
 
     def _drop(self, targets: list[str]) -> None:
         for target in targets:
@@ -218,6 +269,20 @@ def _is_stale(verdict: Verdict | None) -> bool:
     return verdict is not None and verdict.stale
 
 
+def _notes(watch: _Watch) -> Iterator[str]:
+    """Each note once, with the first endpoint that it is about."""
+    first: dict[str, Identity] = {}
+    for candidate, verdict in zip(watch.candidates, watch.verdicts, strict=True):
+        if verdict is not None and verdict.note:
+            first.setdefault(verdict.note, candidate.identity)
+    for note, identity in islice(first.items(), MOST_NOTES):
+        yield f"{identity}: {note}"
+
+
+def _has_note(verdict: Verdict | None) -> bool:
+    return verdict is not None and bool(verdict.note)
+
+
 def _decides_alike(before: Verdict | None, now: Verdict) -> bool:
     return before is not None and (before.health, before.doubted) == (now.health, now.doubted)
 
@@ -227,10 +292,18 @@ def _sentinel(host: str, port: int) -> Target:
     return Target(f"sentinel/{host_port(host, port)}", (Probe(check, SENTINEL_TIMING, host, port),), immediate=True)
 
 
-def _round(rule: Rule) -> float:
-    """Seconds after which an endpoint has shown that it is healthy, if it is."""
-    timing = rule.timing
-    return timing.period * timing.success_threshold + timing.timeout + 1.0
+def _pace(rules: tuple[Rule, ...]) -> Pace:
+    timings = [rule.timing for rule in rules]
+    return Pace(
+        round=max((one.period * one.success_threshold + one.timeout + 1.0 for one in timings), default=0.0),
+        patience=min((max(0.0, one.period * (one.failure_threshold - 1) - MARGIN) for one in timings), default=0.0),
+    )
+
+
+def _host(candidate: Candidate, rule: Rule) -> str:
+    """Where an endpoint is probed."""
+    override = candidate.backend.probe
+    return (override.host if override is not None else None) or rule.host or candidate.identity.address
 
 
 def probes_of(candidate: Candidate, rules: tuple[Rule, ...]) -> tuple[Probe, ...]:
@@ -244,8 +317,8 @@ def probes_of(candidate: Candidate, rules: tuple[Rule, ...]) -> tuple[Probe, ...
     probes = []
     for rule in rules:
         port = override.port if override is not None and override.port is not None else rule.port
-        host = (override.host if override is not None else None) or rule.host or candidate.identity.address
-        probes.append(Probe(rule.check, rule.timing, host, _number(port, candidate.identity.ports)))
+        number = _number(port, candidate.identity.ports)
+        probes.append(Probe(rule.check, rule.timing, _host(candidate, rule), number))
     return tuple(probes)
 
 

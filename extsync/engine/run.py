@@ -20,7 +20,7 @@ from extsync.engine.desired import Step
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.prepare import prepare
 from extsync.engine.prober import make_prober
-from extsync.engine.probing import CUT_OFF, Probing
+from extsync.engine.probing import CUT_OFF, KEPT, Probing
 from extsync.engine.queue import WorkQueue
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
@@ -238,12 +238,11 @@ class Engine:
         if frozen is kept.frozen or current.service is None:
             return
         kept.frozen = frozen
-        freeze = self._probing.freeze
-        if freeze is not None and frozen:
-            text = f"What fails is kept as it was: {CUT_OFF}: {freeze.reason}"
-            self._recorder.tell(current.service, "Warning", "ProberIsolated", text)
+        if frozen:
+            self._recorder.tell(current.service, "Warning", "ProberIsolated", KEPT)
         else:
-            self._recorder.tell(current.service, "Normal", "ProberConnected", "Failing checks count again")
+            text = "extsync seems to have its network again: failing checks count"
+            self._recorder.tell(current.service, "Normal", "ProberConnected", text)
 
     # ---- reconcile ---------------------------------------------------------------------------------------------------
 
@@ -296,7 +295,8 @@ class Engine:
         current = self._view.current(key)
         now = clock.monotonic()
         candidates = kept.state.candidates(current, now)
-        verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules)
+        published = kept.state.published(current)
+        verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules, published=published)
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
         kept.tell_sources(now)
         kept.report(decision, self._probing.remarks(key))

@@ -28,6 +28,10 @@ ATTEMPTS: Final = 30
 LIFETIME: Final = 300.0
 """Seconds that a connection lives at most, and at least two thirds of that."""
 
+IDLE: Final = 30.0
+"""Seconds for which a connection may wait: firewalls forget those that are silent for longer, without a word, and an
+attempt on one would be lost."""
+
 LIMIT: Final = 10_000
 """How many connections wait at a time."""
 
@@ -46,7 +50,9 @@ class Parking:
 
     def park(self, record: Record, talk: Conversation, result: Passed, mask: int, now: float) -> bool:
         """Keeps the connection of an attempt after ``result`` from the events ``mask``; returns False if it must go."""
-        if len(self.records) >= LIMIT or not self._has_time(record, talk, now):
+        if len(self.records) >= LIMIT or record.pace.period > IDLE * TICKS_PER_SECOND:
+            return False
+        if not self._has_time(record, talk, now):
             return False
         try:
             rests = talk.rests(result, mask)

@@ -24,6 +24,9 @@ from extsync.health.wheel import tick_after
 from extsync.model import UNKNOWN, Health, Verdict
 from extsync.seams import Clock, ProbeIO, stable_fraction
 
+FIRST_WITHIN = 10.0
+"""Seconds in which the first attempts are made where a period is longer: a new endpoint should not wait for an hour."""
+
 
 class _Entry(msgspec.Struct, gc=False, eq=False):
     """One target, as it is kept."""
@@ -104,7 +107,8 @@ class Prober:
                     self._scheduler.drop(record)
 
     def drain(self) -> list[tuple[Hashable, Verdict]]:
-        """The targets whose verdict has changed or become stale or ceased to be, each with its present verdict."""
+        """The targets whose verdict has changed or become stale or ceased to be, or has another note, each with
+        its present verdict."""
         changed = list(self._transitions.items())
         self._transitions.clear()
         self._told = False
@@ -165,7 +169,9 @@ class Prober:
         if entry is None:
             self._entries[target.id] = _Entry(tuple(records), UNKNOWN)
         else:
-            entry.records = tuple(records)
+            was_failing, entry.records = _is_failing(entry.records), tuple(records)
+            if _is_failing(entry.records) is not was_failing:
+                self._note_sign(target.id)
             self._conclude(target.id, entry)
 
     def _record(self, target: Target, index: int, probe: Probe) -> Record:
@@ -175,10 +181,14 @@ class Prober:
         except OSError:
             raise ValueError(f"target {target.id}: {probe.host!r} is not an IP address") from None
         timing = probe.timing
-        first = self._clock.monotonic()
+        first, second = self._clock.monotonic(), None
         if not target.immediate:
-            first += timing.initial_delay + stable_fraction(f"{target.id}/{index}") * timing.period
-        return Record(target.id, probe, pace_of(timing), family, tick_after(first), first)
+            first += timing.initial_delay
+            fraction = stable_fraction(f"{target.id}/{index}")
+            if timing.period > FIRST_WITHIN:
+                second = tick_after(first + fraction * timing.period)
+            first += fraction * min(timing.period, FIRST_WITHIN)
+        return Record(target.id, probe, pace_of(timing), family, tick_after(first), first, second=second)
 
     def _on_result(self, record: Record, failure: str | None, now: float) -> None:
         if failure is None:
@@ -198,11 +208,12 @@ class Prober:
         health, record.run = advance(record.health, run, failure is None, pace.rise, pace.fall)
         if (run < 0) is not (record.run < 0):
             self._note_sign(record.target)
-        if health is not record.health or record.stale:
+        if health is not record.health or record.stale or record.note != record.told:
             if health is not record.health:
                 record.health = health
                 record.changes = with_change(record.changes, now, health, reason)
             record.stale = False
+            record.told = record.note
             self._conclude(record.target, self._entries[record.target])
 
     def _on_stale(self, records: list[Record]) -> None:
@@ -217,24 +228,28 @@ class Prober:
         before = entry.verdict
         health, reason = conclude(entry.records)
         stale = any(record.stale for record in entry.records)
-        if health is not before.health or stale is not before.stale:
+        note = "; ".join(dict.fromkeys(record.told for record in entry.records if record.told))
+        if health is not before.health or stale is not before.stale or note != before.note:
             since = self._clock.wall() if health is not before.health else before.since
-            entry.verdict = self._transitions[target] = Verdict(health, since, reason, stale=stale)
+            entry.verdict = self._transitions[target] = Verdict(health, since, reason, stale=stale, note=note)
             self._stale += stale - before.stale
             self._news = True
         elif reason != before.reason:
-            entry.verdict = Verdict(health, before.since, reason, stale=stale)
+            entry.verdict = Verdict(health, before.since, reason, stale=stale, note=note)
 
     def _note_sign(self, target: Hashable) -> None:
         entry = self._entries[target]
-        failing = any(record.run < 0 for record in entry.records)
-        self._signs[target] = Sign(failing, entry.verdict.health is Health.HEALTHY)
+        self._signs[target] = Sign(_is_failing(entry.records), entry.verdict.health is Health.HEALTHY)
         self._news = True
 
     def _tell(self) -> None:
         if self._news and not self._told:
             self._told, self._news = True, False
             self._wake()
+
+
+def _is_failing(records: tuple[Record, ...]) -> bool:
+    return any(record.run < 0 for record in records)
 
 
 def _same(records: tuple[Record, ...], probes: tuple[Probe, ...]) -> bool:

@@ -54,14 +54,14 @@ class Record(msgspec.Struct, gc=False, eq=False):
     It is not tracked by the garbage collector, which would otherwise walk all of them again and again; so nothing that
     it refers to may refer back to it.
 
-    ``planned`` is the tick at which the latest attempt belonged, whether or not it started then; the next one belongs a
-    period later. ``due`` is the wheel's: the next start or, in flight, the deadline. ``sock`` is set while in flight,
-    and so is ``talk`` unless a bare connect is all there is to do; between two attempts ``talk`` alone is set where its
-    connection is kept for the next one. ``began`` and ``ended`` are seconds of the monotonic
-    clock: the start of the latest attempt, and the latest result or, before the first, when that belongs. ``run``: see
-    thresholds. ``outcome`` is what happened last, in words; ``failure`` how the last failure was; ``note`` what is to
-    be told of the latest result although it is a pass, or "". ``results`` and ``changes``: see history. ``stale`` is
-    whether it is told to be stale, see staleness.
+    ``planned`` is the tick at which the latest attempt belonged, whether or not it started then; the next one belongs
+    a period later, but the second one to ``second`` where that is given. ``due`` is the wheel's: the next start or, in
+    flight, the deadline. ``sock`` is set while in flight, and so is ``talk`` unless a bare connect is all there is to
+    do; between two attempts ``talk`` alone is set where its connection is kept for the next one. ``began`` and
+    ``ended`` are seconds of the monotonic clock: the start of the latest attempt, and the latest result or, before the
+    first, when that belongs. ``run``: see thresholds. ``outcome`` is what happened last, in words; ``failure`` how the
+    last failure was; ``note`` what is to be told of the latest result although it is a pass, or "", and ``told`` what
+    has been. ``results`` and ``changes``: see history. ``stale`` is whether it is told to be stale, see staleness.
     """
 
     target: Hashable
@@ -70,6 +70,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     family: int
     planned: int
     ended: float
+    second: int | None = None
     due: int = IDLE
     sock: ProbeSocket | None = None
     talk: Conversation | None = None
@@ -79,6 +80,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     outcome: str = "not probed yet"
     failure: str = ""
     note: str = ""
+    told: str = ""
     results: bytes = b""
     changes: bytes = b""
     passed: int = 0

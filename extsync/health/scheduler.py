@@ -1,7 +1,8 @@
 """When each probe's attempts start, and when they have taken too long.
 
 1. A probe's first attempt is at its initial delay plus a stable fraction of its period, so that neither a start nor a
-   restart makes a herd. From then on each attempt belongs one period after the one before, however long that took:
+   restart makes a herd; where the period is longer than ten seconds, of these, and only the second is where the period
+   would have it. From then on each attempt belongs one period after the one before, however long that took:
    phases do not drift. An attempt that outlasts its period is followed by the next at once. There is no random jitter:
    the fraction, which every check of every endpoint has for itself, spreads them as well, and stays; jitter would only
    make some failures show later.
@@ -192,7 +193,8 @@ class Scheduler:
 
     def _concluded(self, record: Record, failure: str | None, now: float) -> None:
         self._on_result(record, failure, now)
-        record.planned += _period(record)
+        record.planned = record.planned + _period(record) if record.second is None else record.second
+        record.second = None
         self._wheel.schedule(record, max(record.planned, tick_at(now)))
 
     def _stranded(self, record: Record, reason: str, code: int) -> None:

@@ -4,28 +4,38 @@ A prober that has lost its own network sees every endpoint fail, and one that be
 (haproxy #1286; AWS, October 2025). So failures are compared across services, from the first failed attempt on and long
 before thresholds are met:
 
-1. What counts is endpoints that began to fail within ``window`` seconds. One that has failed for longer is down, and
-   says nothing about the network any more.
+1. What counts is endpoints that began to fail within the window: ``window`` seconds, or as long as a service takes to
+   probe all of its endpoints. One that has failed for longer, or was not up to begin with, says nothing of the network.
 2. A service is down where ``service_share`` of its endpoints fail. extsync is cut off where ``services`` services
-   are down that share no address, and ``share`` of all endpoints fail; or where every sentinel is down.
+   are down, on as many addresses at least, and ``share`` of all endpoints fail; or where endpoints fail and all
+   sentinels do as well.
 3. From then on nothing is demoted for failures of that window, and what was demoted for one already is taken back.
    Promotions go on.
 4. Once that is no longer so each service thaws, after as long as its slowest endpoint needs to show that it is
-   healthy; what still fails then is down. A freeze ends after ``max_freeze`` seconds whatever happens.
+   healthy; what still fails then is down. A freeze ends after ``max_freeze`` seconds whatever happens, and the evidence
+   for it counts again once it was gone.
+5. A verdict that comes early, since a faster period rules while one is about to change, waits until it would have come
+   without that, or until so many others have passed in the meantime that there is nothing to suspect.
+
+Pure: times are seconds of one monotonic clock and come in as parameters.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from itertools import islice
-from typing import Final
+from collections import Counter, OrderedDict
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from extsync.model import Health, ServiceKey, Verdict
 
-_MOST_COMPARED: Final = 256
-"""Services, and failing endpoints of each, that are looked at for common addresses."""
+_WAITING_LOOK: Final = 0.5
+"""Seconds from look to look while verdicts wait."""
+
+_MANY: Final = 1000
+
+_Evidence: TypeAlias = Literal["services", "sentinels"]
+_EVIDENCE: Final[tuple[_Evidence, ...]] = ("services", "sentinels")
 
 
 class DoubtPolicy(msgspec.Struct, frozen=True):
@@ -38,6 +48,17 @@ class DoubtPolicy(msgspec.Struct, frozen=True):
     max_freeze: float = 600.0
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """How fast the checks of a service can tell, in seconds.
+
+    Within ``round`` each endpoint that is healthy has shown that it is, in whatever phase it is probed. ``patience`` is
+    how long after its first failure a verdict comes where no faster period makes it earlier.
+    """
+
+    round: float = 0.0
+    patience: float = 0.0
+
+
 class Freeze(msgspec.Struct, frozen=True):
     """That demotions are frozen: since when (monotonic seconds), and why."""
 
@@ -46,26 +67,35 @@ class Freeze(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What a look found: the services whose verdicts now count in another way, and when to look again, None: never."""
+    """What a look found: the targets whose verdicts now count in another way, the services of which there is something
+    new to tell, and when to look again, None: never."""
 
-    changed: tuple[ServiceKey, ...] = ()
+    targets: tuple[str, ...] = ()
+    services: tuple[ServiceKey, ...] = ()
     look_again: float | None = None
 
 
 class _Failing(msgspec.Struct, frozen=True, gc=False):
-    """An endpoint that fails: where it is probed, since when, and whether it was healthy before."""
+    """An endpoint that fails: where it is probed, since when, and whether it was healthy before.
+
+    ``window`` is for how many seconds that is evidence; ``failures`` and ``passes`` are how many there had been when it
+    began.
+    """
 
     service: ServiceKey
     host: str
     since: float
+    window: float
     was_healthy: bool
+    failures: int
+    passes: int
 
 
 class _Service(msgspec.Struct, gc=False):
-    """Endpoints of one service: all that are probed, those that began to fail, those that failed before that."""
+    """Endpoints of one service: all that are probed, those that began to fail, those that say nothing."""
 
+    pace: Pace = Pace()
     size: int = 0
-    round: float = 0.0
     failing: int = 0
     down: int = 0
 
@@ -76,17 +106,23 @@ class SelfDoubt:
     def __init__(self, policy: DoubtPolicy) -> None:
         self._policy = policy
         self._services: dict[ServiceKey, _Service] = {}
-        # In the order in which they began; taking the first of a plain dict away is not cheap.
-        self._failing: OrderedDict[str, _Failing] = OrderedDict()
+        self._failing: dict[str, _Failing] = {}
+        # By the length of their window, in the order in which they began: a plain dict is slow to lose its first key.
+        self._fresh: dict[float, OrderedDict[str, None]] = {}
+        self._hosts: Counter[str] = Counter()  # of those that are failing
         self._down: dict[str, ServiceKey] = {}
         self._recovering: dict[str, _Failing] = {}
+        self._unhealthy: dict[str, None] = {}  # failing or recovering, and by their thresholds down
+        self._waiting: OrderedDict[str, float] = OrderedDict()
         self._dark: dict[ServiceKey, None] = {}  # the services that are down
         self._size = 0
+        self._failures = 0
+        self._passes = 0
         self._sentinels: dict[str, bool] = {}
         self._began: float | None = None
         self._reason = ""
         self._thaws: dict[ServiceKey, float] | None = None
-        self._spent_until: float | None = None
+        self._spent: dict[_Evidence, float] = {}
 
     @property
     def freeze(self) -> Freeze | None:
@@ -100,12 +136,11 @@ class SelfDoubt:
 
     # ---- what is probed ----------------------------------------------------------------------------------------------
 
-    def resize(self, service: ServiceKey, size: int, round_: float) -> None:
-        """A service has ``size`` endpoints that are probed, each of which can show within ``round_`` seconds that it
-        is healthy; size 0: no longer."""
+    def resize(self, service: ServiceKey, size: int, pace: Pace) -> None:
+        """A service has ``size`` endpoints that are probed; 0: no longer any."""
         known = self._services.setdefault(service, _Service())
         self._size += size - known.size
-        known.size, known.round = size, round_
+        known.size, known.pace = size, pace
         self._weigh(service, known)
         if not size:
             del self._services[service]
@@ -114,6 +149,8 @@ class SelfDoubt:
         """An endpoint is no longer probed."""
         self._remove(target)
         self._recovering.pop(target, None)
+        self._unhealthy.pop(target, None)
+        self._waiting.pop(target, None)
 
     def expect(self, sentinels: tuple[str, ...]) -> None:
         """Names the targets that are sentinels: addresses that answer whenever the network is there."""
@@ -121,143 +158,198 @@ class SelfDoubt:
 
     # ---- what is seen ------------------------------------------------------------------------------------------------
 
-    def sign(
-        self, target: str, service: ServiceKey, host: str, now: float, *, failing: bool, was_healthy: bool
+    def fails(
+        self, target: str, service: ServiceKey, host: str, now: float, *, was_healthy: bool, was_up: bool
     ) -> None:
-        """The latest attempts at an endpoint began to fail, or ceased to."""
-        if not failing:
-            known = self._remove(target)
-            if known is not None and self._is_frozen(service):
-                self._recovering[target] = known
-        elif target not in self._failing and target not in self._down and service in self._services:
-            known = self._recovering.pop(target, None)
-            healthy = was_healthy or (known is not None and known.was_healthy)
-            self._failing[target] = _Failing(service, host, now, healthy)
-            self._services[service].failing += 1
-            self._weigh(service, self._services[service])
+        """The latest attempt at an endpoint failed, and the one before did not.
 
-    def sentinel(self, target: str, health: Health) -> bool:
-        """The verdict on a sentinel; False where ``target`` is none."""
+        ``was_healthy``: by its checks; ``was_up``: by them, or because it is published as ready.
+        """
+        known = self._services.get(service)
+        if known is None or target in self._failing or target in self._down:
+            return
+        before = self._recovering.pop(target, None)
+        if not was_up and before is None:
+            self._down[target] = service
+            known.down += 1
+            self._weigh(service, known)
+            return
+        healthy = was_healthy or (before is not None and before.was_healthy)
+        length = max(self._policy.window, known.pace.round)
+        one = _Failing(service, host, now, length, healthy, self._failures, self._passes)
+        self._failing[target] = one
+        self._fresh.setdefault(length, OrderedDict())[target] = None
+        self._hosts[host] += 1
+        self._failures += 1
+        known.failing += 1
+        self._weigh(service, known)
+
+    def passes(self, target: str) -> None:
+        """The latest attempt at an endpoint passed, and the one before did not."""
+        known = self._remove(target)
+        self._waiting.pop(target, None)
+        if known is not None and self._is_frozen(known.service):
+            self._recovering[target] = known
+        else:
+            self._unhealthy.pop(target, None)
+
+    def count(self, passes: int) -> None:
+        """How many attempts have passed so far, at any endpoint; to be told before what happened by then."""
+        self._passes = passes
+
+    def sentinel(self, target: str, *, failing: bool) -> bool:
+        """The latest attempt at a sentinel failed or passed; False where ``target`` is none."""
         if target not in self._sentinels:
             return False
-        self._sentinels[target] = health is Health.UNHEALTHY
+        self._sentinels[target] = failing
         return True
 
     # ---- what follows ------------------------------------------------------------------------------------------------
 
-    def believe(self, target: str, verdict: Verdict) -> Verdict:
+    def believe(self, target: str, verdict: Verdict, now: float) -> Verdict:
         """The verdict on an endpoint as it counts: a failure that is not believed leaves what was known before."""
-        if self._began is None or verdict.health is not Health.UNHEALTHY:
-            return verdict
         known = self._failing.get(target) or self._recovering.get(target)
-        if known is None or not self._is_frozen(known.service):
+        if known is None or verdict.health is not Health.UNHEALTHY:
+            self._unhealthy.pop(target, None)
+            self._waiting.pop(target, None)
+            return verdict
+        self._unhealthy[target] = None
+        if not self._is_frozen(known.service) and not self._has_to_wait(target, known, now):
             return verdict
         health = Health.HEALTHY if known.was_healthy else Health.UNKNOWN
-        return Verdict(health, verdict.since, verdict.reason, doubted=True)
-
-    def concerning(self, services: tuple[ServiceKey, ...]) -> list[str]:
-        """The targets of ``services`` on which ``believe`` may have another opinion than before a look."""
-        some = frozenset(services)
-        known = (*self._failing.items(), *self._recovering.items()) if some else ()
-        return [target for target, one in known if one.service in some]
+        return Verdict(health, verdict.since, verdict.reason, doubted=True, stale=verdict.stale, note=verdict.note)
 
     def look(self, now: float) -> Look:
-        """Decides whether extsync is cut off, at the monotonic time ``now``."""
+        """Decides whether extsync is cut off, at the time ``now``."""
         if self._began is None:
             self._forget_old(now)
-        reason = self._evidence()
-        if self._spent_until is not None:
-            if reason or now < self._spent_until:
-                return Look()
-            self._spent_until = None
+        reason = self._evidence(now)
         if self._began is None:
-            return self._freeze(now, reason) if reason else Look()
-        if now >= self._began + self._policy.max_freeze:
-            self._spent_until = now + self._policy.window
-            return Look(self._end())
+            return self._freeze(now, reason) if reason else self._go_on_waiting(now)
+        end = self._began + self._policy.max_freeze
+        if now >= end:
+            self._spent = {one: now for one in _EVIDENCE if self._why(one)}
+            return self._thaw(now, frozenset(self._services), end)
         if reason:
-            changed = () if self._thaws is None else self._concerned()
+            changed = () if self._thaws is None else tuple(self._unhealthy)
             self._thaws = None
-            return Look(changed, self._began + self._policy.max_freeze)
-        return self._thaw(now)
+            return Look(changed, look_again=end)
+        if self._thaws is None:
+            concerned = {one.service for one in (*self._failing.values(), *self._recovering.values())}
+            self._thaws = {
+                name: now + service.pace.round for name, service in self._services.items() if name in concerned
+            }
+        return self._thaw(now, frozenset(name for name, at in self._thaws.items() if at <= now), end)
 
     def _freeze(self, now: float, reason: str) -> Look:
         self._recovering.clear()
+        self._waiting.clear()
         self._began, self._reason, self._thaws = now, reason, None
-        return Look(self._concerned(), now + self._policy.max_freeze)
+        return Look(tuple(self._unhealthy), self._with_failures(), now + self._policy.max_freeze)
 
-    def _thaw(self, now: float) -> Look:
-        assert self._began is not None
-        if self._thaws is None:
-            self._thaws = {service: now + self._services[service].round for service in self._concerned()}
-        thawed = tuple(service for service, at in self._thaws.items() if at <= now)
-        for service in thawed:
-            del self._thaws[service]
-        if not self._thaws:
-            return Look((*thawed, *(one for one in self._end() if one not in thawed)))
-        return Look(thawed, min(min(self._thaws.values()), self._began + self._policy.max_freeze))
-
-    def _end(self) -> tuple[ServiceKey, ...]:
-        concerned = self._concerned()
+    def _thaw(self, now: float, services: frozenset[ServiceKey], end: float) -> Look:
+        """Believes what is known of these services, and ends the freeze with the last of them."""
+        targets = tuple(
+            target
+            for target in self._unhealthy
+            if (known := self._failing.get(target) or self._recovering.get(target)) and known.service in services
+        )
+        told = tuple(name for name in self._services if name in services)
+        left = {} if now >= end else {name: at for name, at in (self._thaws or {}).items() if name not in services}
+        if left:
+            self._thaws = left
+            return Look(targets, told, min(min(left.values()), end))
         self._began, self._thaws = None, None
-        return concerned
+        return Look(targets, told)
 
-    def _concerned(self) -> tuple[ServiceKey, ...]:
-        known = (*self._failing.values(), *self._recovering.values())
-        return tuple(dict.fromkeys(one.service for one in known if one.service in self._services))
+    def _with_failures(self) -> tuple[ServiceKey, ...]:
+        return tuple(name for name, service in self._services.items() if service.failing)
 
     def _is_frozen(self, service: ServiceKey) -> bool:
         return self._began is not None and (self._thaws is None or service in self._thaws)
 
+    # ---- verdicts that come early ------------------------------------------------------------------------------------
+
+    def _has_to_wait(self, target: str, known: _Failing, now: float) -> bool:
+        service = self._services.get(known.service)
+        until = known.since + (service.pace.patience if service is not None else 0.0)
+        if self._began is not None or until <= now or not self._is_suspicious(known):
+            self._waiting.pop(target, None)
+            return False
+        self._waiting.setdefault(target, until)
+        return True
+
+    def _is_suspicious(self, known: _Failing) -> bool:
+        """Whether, of what has been heard since this one began to fail, too much fails."""
+        policy, failures = self._policy, self._failures - known.failures
+        if not policy.services or len(self._services) < policy.services or "services" in self._spent:
+            return False
+        return failures >= policy.share * (failures + self._passes - known.passes)
+
+    def _go_on_waiting(self, now: float) -> Look:
+        """Lets go of verdicts that have waited for long enough, or that there is nothing to suspect of any more."""
+        if not self._waiting:
+            return Look()
+        go = []
+        for target, until in self._waiting.items():
+            known = self._failing.get(target)
+            if known is None or until <= now or not self._is_suspicious(known):
+                go.append(target)
+            elif not go and len(self._waiting) > _MANY:
+                break  # those behind it have heard even less since they began to fail
+        return Look(tuple(go), look_again=now + _WAITING_LOOK)
+
     # ---- the evidence ------------------------------------------------------------------------------------------------
 
-    def _evidence(self) -> str:
+    def _evidence(self, now: float) -> str:
         """Why extsync seems to be cut off, "" where it does not."""
-        if self._sentinels and all(self._sentinels.values()):
-            return f"all {len(self._sentinels)} sentinels fail"
-        policy, failing, size = self._policy, len(self._failing), self._size - len(self._down)
-        if not policy.services or len(self._dark) < policy.services or failing < policy.share * size:
-            return ""
-        if not self._are_unrelated(policy.services):
-            return ""
-        return f"{failing} of {size} endpoints, in {len(self._dark)} services, began to fail within {policy.window:g} s"
+        for one in _EVIDENCE:
+            reason = self._why(one)
+            if one not in self._spent:
+                if reason:
+                    return reason
+            elif not reason and now >= self._spent[one] + self._policy.window:
+                del self._spent[one]
+        return ""
 
-    def _are_unrelated(self, number: int) -> bool:
-        """Whether that many of the services that are down share no address: a machine that dies takes all of its
-        services with it."""
-        hosts: dict[ServiceKey, set[str]] = {service: set() for service in islice(self._dark, _MOST_COMPARED)}
-        for one in self._failing.values():
-            found = hosts.get(one.service)
-            if found is not None and len(found) < _MOST_COMPARED:
-                found.add(one.host)
-        seen: set[str] = set()
-        unrelated = 0
-        for found in hosts.values():
-            if seen.isdisjoint(found):
-                unrelated += 1
-                if unrelated == number:
-                    return True
-            seen |= found
-        return False
+    def _why(self, evidence: _Evidence) -> str:
+        policy, failing, size = self._policy, len(self._failing), self._size - len(self._down)
+        if not failing:
+            return ""
+        if evidence == "sentinels":
+            failed = bool(self._sentinels) and all(self._sentinels.values())
+            return f"all {len(self._sentinels)} sentinels fail, and so do endpoints" if failed else ""
+        if not policy.services or min(len(self._dark), len(self._hosts)) < policy.services:
+            return ""
+        if failing < policy.share * size:
+            return ""
+        return f"{failing} of {size} endpoints, in {len(self._dark)} services, began to fail at once"
 
     def _forget_old(self, now: float) -> None:
         """What has failed for longer than the window is down."""
-        while self._failing:
-            target = next(iter(self._failing))
-            known = self._failing[target]
-            if known.since > now - self._policy.window:
-                return
-            self._remove(target)
-            self._down[target] = known.service
-            service = self._services.get(known.service)
-            if service is not None:
-                service.down += 1
-                self._weigh(known.service, service)
+        for queue in self._fresh.values():
+            while queue:
+                target = next(iter(queue))
+                known = self._failing[target]
+                if known.since + known.window > now:
+                    break
+                self._remove(target)
+                self._unhealthy.pop(target, None)
+                service = self._services.get(known.service)
+                if service is not None:
+                    self._down[target] = known.service
+                    service.down += 1
+                    self._weigh(known.service, service)
 
     def _remove(self, target: str) -> _Failing | None:
         """The target does not fail, or is no longer there."""
         known = self._failing.pop(target, None)
         name = known.service if known is not None else self._down.pop(target, None)
+        if known is not None:
+            del self._fresh[known.window][target]
+            self._hosts[known.host] -= 1
+            if not self._hosts[known.host]:
+                del self._hosts[known.host]
         service = None if name is None else self._services.get(name)
         if name is not None and service is not None:
             if known is not None:

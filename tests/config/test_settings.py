@@ -139,7 +139,9 @@ def test_reading_manifests_imports_nothing_that_is_slow() -> None:
     assert slow.isdisjoint(run.stdout.split())
 
 
-@pytest.mark.parametrize("text", ["192.0.2.1", "dns.example:53", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1:53"])
+@pytest.mark.parametrize(
+    "text", ["192.0.2.1", "dns.example:53", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1:53", "[fe80::1%eth0]:53"]
+)
 def test_a_sentinel_is_an_address_with_a_port(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTSYNC_SENTINELS", f"192.0.2.2:53,{text}")
     with pytest.raises(ConfigError, match=r"^EXTSYNC_SENTINELS: is no address with a port: write 192\.0\.2\.1:53"):

@@ -5,19 +5,23 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from extsync.config.checks import TcpSocket
 from extsync.engine.probing import STALE, Probing, Rule, probes_of
 from extsync.errors import ConfigError
+from extsync.health.base import CheckContext, Passed, Request, Result
 from extsync.health.prober import Prober
-from extsync.health.target import Target
+from extsync.health.target import Target, Timing
+from extsync.health.tcp import TcpCheck
 from extsync.model import UNKNOWN, Backend, Health, ProbeOverride, ServiceKey, Verdict
 from extsync.plan.merge import Candidate, SourceSet, merge
 from extsync.plan.ports import PortSpec
 from extsync.seams.virtual import VirtualClock, virtual_time
-from extsync.seams.virtual_net import Failing, ScriptedProbeIO
+from extsync.seams.virtual_net import Failing, Listening, ScriptedProbeIO
 from tests.engine.support import CHECK, PERIOD, PORT, UP, A, B, C, key, manifest, prepared, rack
 
 ORDERS, CARTS = key("orders"), key("carts")
@@ -274,3 +278,37 @@ async def test_a_stale_endpoint_that_leaves_takes_the_remark_with_it() -> None:
         await setup.clock.sleep(60)
         setup.probing.collect(0.0)
         assert setup.probing.remarks(ORDERS) == [STALE]
+
+
+class _Expiring(TcpCheck):
+    """Passes, and has something to say all the same, which changes."""
+
+    notes: ClassVar[list[str]] = ["it expires in 2 days", "it expires tomorrow", ""]
+
+    def request(self, host: str, port: int) -> Request:
+        return Request(port, b"?", listens=True)
+
+    def judge(self, request: Request, received: bytes, eof: bool) -> Result | None:
+        return Passed(self.notes[0]) if received else None
+
+
+@virtual_time
+async def test_what_a_check_has_to_say_of_a_pass_is_told_as_long_as_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Expiring, "notes", list(_Expiring.notes))
+    setup = Setup()
+    for address in (A, B):
+        setup.io.script(address, PORT, Listening(answer=b"!"))
+    check = _Expiring(TcpSocket(port=PORT), CheckContext(Path(), {}))
+    ours = (Rule(check, Timing(period=1.0), PORT),)
+    some = candidates(A, B)
+    async with setup.running():
+        setup.probing.sync(ORDERS, some, ours)
+        for expected in (["it expires in 2 days"], ["it expires tomorrow"], []):
+            await setup.clock.sleep(2.5)
+            setup.told.clear()
+            setup.probing.collect(0.0)
+            assert setup.told == [ORDERS]
+            assert setup.probing.remarks(ORDERS) == [f"{some[0].identity}: {note}" for note in expected]
+            setup.probing.collect(0.0)
+            assert setup.told == [ORDERS]  # once
+            _Expiring.notes.pop(0)

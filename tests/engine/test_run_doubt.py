@@ -149,3 +149,91 @@ async def test_a_sentinel_that_fails_as_well_is_enough() -> None:
         assert rig.published(name) == ready(*ADDRESSES[name])
         rig.io.script(*sentinel, UP)
         await rig.until(rig.agree(name, not_ready(*ADDRESSES[name])), within=2 * PERIOD + TIMEOUT + 3)
+
+
+@virtual_time
+async def test_checks_that_were_wrong_and_are_put_right_blind_it_not() -> None:
+    rig = Rig()
+    rig.up(*ALL)
+    async with rig.running(*services(tcpSocket={"port": PORT + 1})):
+        await rig.clock.sleep(60)
+        rig.manifests.put(*services())
+        await rig.until(lambda: all_ready(rig), within=2 * PERIOD + 10)
+        cut(rig, UNREACHABLE)
+        await rig.clock.sleep(120)
+        assert all_ready(rig)
+
+
+@virtual_time
+async def test_with_a_faster_period_in_transition_nothing_is_demoted_either() -> None:
+    rig = Rig()
+    rig.up(*ALL)
+    async with rig.running(*services(transitionPeriodSeconds=1)):
+        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+        await rig.clock.sleep(30)
+        with rig.recorded() as writes:
+            cut(rig, UNREACHABLE)
+            await rig.clock.sleep(120)
+        assert [write for write in writes if write.kind is not Event] == []
+        rig.up(*ALL)
+        await rig.clock.sleep(60)
+        rig.down(*ADDRESSES["s0"])  # and one alone is quick as ever, once others have passed
+        await rig.until(rig.agree("s0", not_ready(*ADDRESSES["s0"])), within=2 * PERIOD)
+
+
+@pytest.mark.parametrize("period", [60, 300])
+@virtual_time
+async def test_long_periods_are_protected_as_well(period: int) -> None:
+    rig = Rig()
+    rig.up(*ALL)
+    async with rig.running(*services(periodSeconds=period)):
+        await rig.until(lambda: all_ready(rig), within=period + 1)
+        cut(rig, UNREACHABLE)
+        await rig.clock.sleep(9 * 60)
+        assert all_ready(rig)
+
+
+@virtual_time
+async def test_services_that_never_came_up_freeze_nothing() -> None:
+    rig = Rig()
+    good, new = services()[:2], services()[2:]
+    rig.up(*ADDRESSES["s0"], *ADDRESSES["s1"])
+    async with rig.running(*good):
+        await rig.until(lambda: rig.published("s1") == ready(*ADDRESSES["s1"]), within=PERIOD + 1)
+        rig.manifests.put(*good, *new)
+        await rig.clock.sleep(60)
+        rig.down(*ADDRESSES["s0"])
+        await rig.until(rig.agree("s0", not_ready(*ADDRESSES["s0"])), within=SHOWN_WITHIN)
+        for _ in range(2):  # nor does a restart, which finds them published as not ready
+            await rig.restart(*good, *new)
+            rig.up(*ADDRESSES["s0"])
+            await rig.until(rig.agree("s0", ready(*ADDRESSES["s0"])), within=SHOWN_WITHIN + 60)
+            await rig.clock.sleep(30)
+            rig.down(*ADDRESSES["s0"])
+            await rig.until(rig.agree("s0", not_ready(*ADDRESSES["s0"])), within=SHOWN_WITHIN)
+
+
+@virtual_time
+async def test_a_host_that_answers_for_many_is_one_host() -> None:
+    gateway = "203.0.113.9"
+    rig = Rig()
+    rig.up(gateway)
+    async with rig.running(*services(tcpSocket={"port": PORT, "host": gateway})):
+        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+        rig.down(gateway)
+        nothing = {name: not_ready(*ADDRESSES[name]) for name in NAMES}
+        await rig.until(lambda: all(rig.published(name) == nothing[name] for name in NAMES), within=SHOWN_WITHIN + 2)
+
+
+@virtual_time
+async def test_a_dead_sentinel_is_told_of_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(options=Options(namespaces=(NAMESPACE,), sentinels=(("203.0.113.1", 53),)))
+    rig.up(*ALL)
+    async with rig.running(*services()):
+        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+        await rig.clock.sleep(60)
+        cut(rig, UNREACHABLE)
+        await rig.clock.sleep(120)
+        assert all_ready(rig)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum(line.startswith("sentinel/203.0.113.1:53 fails") for line in said) == 1

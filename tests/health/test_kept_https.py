@@ -37,7 +37,7 @@ Answer: TypeAlias = Callable[[int, int, asyncio.StreamWriter], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 OFTEN = Timing(period=0.02, timeout=30.0, failure_threshold=1)
-SELDOM = Timing(period=60.0, timeout=30.0, failure_threshold=1)
+SELDOM = Timing(period=30.0, timeout=29.0, failure_threshold=1)
 IMPATIENT = Timing(period=0.3, timeout=0.2, failure_threshold=1)
 
 

@@ -18,7 +18,7 @@ from extsync.seams.virtual import VirtualClock, virtual_time
 from extsync.seams.virtual_net import REFUSING, BlackHole, Listening, ScriptedProbeIO
 from tests.health.support import HOST, LISTENING, PORT, TCP, Bench, probing, target
 
-SELDOM = Timing(period=100.0)
+SELDOM = Timing(period=30.0)
 ONCE = Timing(period=1.0, timeout=0.5, failure_threshold=1)
 UP = b"up\n"
 
@@ -113,16 +113,16 @@ async def test_a_connection_is_renewed_after_some_attempts_not_everywhere_at_onc
 @virtual_time
 async def test_a_connection_is_renewed_after_some_time() -> None:
     async with probing() as bench:
-        begin(bench, Server(), timing=Timing(period=60.0))
+        begin(bench, Server(), timing=Timing(period=30.0))
         await bench.sleep(parking.LIFETIME + 61)
         first, second, *_ = bench.times()
-        assert parking.LIFETIME * 2 / 3 - 60 <= second - first <= parking.LIFETIME
+        assert parking.LIFETIME * 2 / 3 - 30 <= second - first <= parking.LIFETIME
 
 
 @virtual_time
 async def test_what_the_next_attempt_would_not_use_any_more_is_not_kept() -> None:
     async with probing() as bench:
-        begin(bench, Server(), timing=Timing(period=parking.LIFETIME + 1))
+        begin(bench, Server(), timing=Timing(period=parking.IDLE + 1))
         await bench.sleep(1)
         assert results(bench) == (1, 0)
         assert bench.net.open_sockets == 0

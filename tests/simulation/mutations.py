@@ -121,12 +121,12 @@ def slices_of_others_are_taken_over(patch: Patch) -> None:
 
 
 def a_failing_link_of_its_own_is_taken_for_failing_backends(patch: Patch) -> None:
-    patch.setattr(SelfDoubt, "_evidence", lambda self: "")
+    patch.setattr(SelfDoubt, "_evidence", lambda self, now: "")
 
 
 def a_freeze_never_ends(patch: Patch) -> None:
     evidence = SelfDoubt._evidence
-    patch.setattr(SelfDoubt, "_evidence", lambda self: self._reason or evidence(self))
+    patch.setattr(SelfDoubt, "_evidence", lambda self, now: self._reason or evidence(self, now))
 
 
 MUTATIONS: tuple[tuple[Callable[[Patch], None], int, int], ...] = (

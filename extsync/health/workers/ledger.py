@@ -199,7 +199,7 @@ class Ledger:
 
     def _conclude(self, entry: Entry, verdict: Verdict) -> None:
         known, entry.verdict = entry.verdict, verdict
-        if verdict.health is not known.health or verdict.stale is not known.stale:
+        if (verdict.health, verdict.stale, verdict.note) != (known.health, known.stale, known.note):
             self.stale += verdict.stale - known.stale
             self._news.verdict(entry.target.id, verdict)
 
