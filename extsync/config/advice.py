@@ -26,6 +26,7 @@ def advice(service: ExternalService) -> Iterator[tuple[Place, str]]:
         if spec.service.traffic_distribution is not None:
             yield from _without("zone", spec, "have no zone: one such endpoint turns trafficDistribution off for all")
     yield from _pods(spec)
+    yield from _one_port_for_all(spec)
     declared = sum(1 for _ in _static(spec))
     if "Endpoints" in spec.publish and declared > MIRRORED_ADDRESSES:
         message = (
@@ -48,6 +49,19 @@ def _pods(spec: Spec) -> Iterator[tuple[Place, str]]:
         if not source.pods.selector.match_labels and not source.pods.selector.match_expressions:
             message = "a selector without conditions selects every pod of the namespace"
             yield ("spec", "sources", index, "pods", "selector"), message
+
+
+def _one_port_for_all(spec: Spec) -> Iterator[tuple[Place, str]]:
+    """A backend's ``probe.port`` goes to every check, also where the checks name different ports."""
+    ports = dict.fromkeys(check.port for check in spec.checks if check.port is not None)
+    if len(ports) < 2:
+        return
+    for index, source in enumerate(spec.sources):
+        for number, backend in enumerate(source.static.backends if source.static is not None else ()):
+            if backend.probe is not None and backend.probe.port is not None:
+                place = ("spec", "sources", index, "static", "backends", number, "probe", "port")
+                yield place, f"all {len(spec.checks)} checks go to this port, although they name different ones"
+                break
 
 
 def _static(spec: Spec) -> Iterator[Backend]:

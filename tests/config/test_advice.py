@@ -73,3 +73,11 @@ def test_a_selector_that_selects_everything_is_a_warning() -> None:
     for selector in ("{}", "{matchLabels: {}}"):
         [line] = said(manifest(PORTS + pods(selector) + "publish: [Endpoints]\n"))
         assert "warning: spec.sources[0].pods.selector: a selector without conditions selects every pod" in line
+
+
+def test_a_port_to_probe_that_takes_the_place_of_several_is_a_warning() -> None:
+    source = "sources: [{name: a, static: {backends: [{address: 10.0.0.1, probe: {port: 8080}}]}}]\n"
+    one, other = "{tcpSocket: {port: 80}}", "{httpGet: {port: 8081}}"
+    [line] = said(manifest(PORTS + source + f"checks: [{one}, {other}]\n"))
+    assert "static.backends[0].probe.port: all 2 checks go to this port, although they name different ones" in line
+    assert said(manifest(PORTS + source + f"checks: [{one}, {one.replace('tcpSocket', 'tls')}]\n")) == []
