@@ -209,6 +209,8 @@ class Why(enum.Enum):
     DRAINING = "draining: its source asks for it, and it is healthy"
     DRAINING_DOWN = "draining and not healthy"
     DAMPED = "held back: it went up and down again and again, and has to stay up for a while"
+    DRAINING_DAMPED = "draining, and held back: it went up and down again and again, and has to stay up for a while"
+    SPARED = "its checks pass; it went up and down again and again, and is not held back: too few others are ready"
     PANIC_KEPT = "kept ready: too few endpoints of the service are healthy to believe it (panicMode HoldLast)"
     PANIC_READY = "ready whatever the checks say: too few endpoints of the service are healthy (panicMode ServeAll)"
     PANIC_CLOSED = "not ready: too few endpoints of the service are healthy (panicMode FailClosed)"

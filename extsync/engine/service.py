@@ -241,6 +241,7 @@ class ServiceState:
             judge(candidates, verdicts, published, self._judged),
             self._damping,
             longest=float(policy.damping.max),
+            least=policy.min_ready,
             now=now,
         )
         awaited = self._awaited(now)
@@ -274,6 +275,8 @@ class ServiceState:
         remarks = [panicked.reason] if panicked.reason else []
         if damped.held:
             remarks.append("endpoints are held back: they went up and down again and again")
+        if damped.spared:
+            remarks.append("endpoints that go up and down again and again are not held back: too few others are ready")
         self.waits = tuple(self._waits(now))
         return Decision(planned, candidates, verdicts, damped.endpoints, tiers, endpoints, look_again, tuple(remarks))
 

@@ -105,7 +105,9 @@ def _decide(candidate: Candidate, verdict: Verdict | None, last: States, before:
     healthy, why = _health(candidate, verdict, last, before)
     if not candidate.backend.drain:
         return (State.READY if healthy else State.NOT_READY), why
-    return (State.DRAINING, Why.DRAINING) if healthy else (State.NOT_READY, Why.DRAINING_DOWN)
+    if not healthy:
+        return State.NOT_READY, Why.DRAINING_DOWN
+    return State.DRAINING, why if why is Why.DOUBTED else Why.DRAINING
 
 
 def _health(candidate: Candidate, verdict: Verdict | None, last: States, before: Endpoint | None) -> tuple[bool, Why]:

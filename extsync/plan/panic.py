@@ -18,7 +18,7 @@ PanicMode: TypeAlias = Literal["HoldLast", "ServeAll", "FailClosed"]
 None of them touches an endpoint that is draining.
 """
 
-_DOWN = (Why.UNHEALTHY, Why.SOURCE_NOT_READY)
+_DOWN = (Why.UNHEALTHY, Why.SOURCE_NOT_READY, Why.DAMPED)
 
 
 class PanicPolicy(msgspec.Struct, frozen=True):
@@ -44,8 +44,8 @@ class Panic(msgspec.Struct, frozen=True):
 def panic(endpoints: tuple[Endpoint, ...], published: States, policy: PanicPolicy) -> Panic:
     """Applies the panic mode where fewer than ``policy.threshold`` percent of the endpoints are healthy.
 
-    Those that are draining do not count. An endpoint is not healthy once its checks or its source say so; one that has
-    yet to be probed is no reason for panic.
+    Those that are draining do not count. An endpoint is not healthy once its checks or its source say so, nor while it
+    is damped; one that has yet to be probed is no reason for panic.
     """
     if not policy.threshold:
         return Panic(endpoints)
@@ -76,4 +76,4 @@ def _as(endpoint: Endpoint, state: State, why: Why) -> Endpoint:
 
 
 def _drains(endpoint: Endpoint) -> bool:
-    return endpoint.state is State.DRAINING or endpoint.why is Why.DRAINING_DOWN
+    return endpoint.state is State.DRAINING or endpoint.why in (Why.DRAINING_DOWN, Why.DRAINING_DAMPED)

@@ -89,6 +89,12 @@ def test_a_draining_endpoint_serves_only_while_it_is_healthy() -> None:
     assert judge_one(candidate(drain=True), UNHEALTHY) == (NOT_READY, Why.DRAINING_DOWN)
 
 
+def test_an_endpoint_whose_failures_are_not_believed_says_so_also_where_it_drains() -> None:
+    doubted = Verdict(Health.HEALTHY, doubted=True)
+    assert judge_one(candidate(), doubted) == (READY, Why.DOUBTED)
+    assert judge_one(candidate(drain=True), doubted) == (DRAINING, Why.DOUBTED)
+
+
 def test_a_new_endpoint_is_not_ready_until_its_checks_pass() -> None:
     assert judge_one(candidate(), UNKNOWN) == (NOT_READY, Why.NEW)
 

@@ -12,6 +12,8 @@ LETTERS = {
     "n": (State.NOT_READY, Why.NEW),
     "d": (State.DRAINING, Why.DRAINING),
     "x": (State.NOT_READY, Why.DRAINING_DOWN),
+    "h": (State.NOT_READY, Why.DAMPED),
+    "y": (State.NOT_READY, Why.DRAINING_DAMPED),
 }
 
 
@@ -53,6 +55,15 @@ def test_serve_all_makes_everybody_ready_but_who_drains() -> None:
 
 def test_fail_closed_makes_nobody_ready_but_who_drains_stays() -> None:
     assert states("ruudx", mode="FailClosed")[0] == "---D-"
+
+
+def test_who_is_held_back_by_damping_is_not_healthy() -> None:
+    assert states("rhh", mode="ServeAll")[0] == "RRR"
+    assert states("rhu", was="R-R")[0] == "R-R"
+
+
+def test_who_drains_and_is_held_back_still_drains() -> None:
+    assert states("uuy", mode="ServeAll")[0] == "RR-"
 
 
 def test_who_drains_is_not_counted() -> None:

@@ -12,7 +12,6 @@ from socket import AF_INET, AF_INET6, inet_pton
 
 import msgspec
 
-from extsync.health.record import pace_of
 from extsync.health.target import Sign, Target
 from extsync.health.workers.rules import Rule, Rules
 from extsync.health.workers.wire import Given, Report
@@ -22,25 +21,44 @@ from extsync.model import UNKNOWN, Health, Verdict
 class Entry(msgspec.Struct, gc=False, eq=False):
     """One target, and what is known of it.
 
-    ``revision`` changes with its probes, so that what a worker says of the earlier ones is recognised. ``failing``: the
-    latest sign said so. ``given`` is the number of the worker process that was given it last, 0 for none; ``resumed``:
-    an earlier process had it, so the initial delay is over. ``open``: some of its probes changed while it was
-    unhealthy, and which of them had failed is not known here, so what the worker says next is taken, whatever it is.
+    ``revision`` changes with its probes, so that what a worker says of the earlier ones is recognised. ``given`` is the
+    number of the worker process that was given it last, 0 for none; ``resumed``: an earlier process had it, so the
+    initial delay is over. ``failing``: the latest sign said so; ``signer`` is the number of the process that gave it
+    and will tell when that is over, 0 for none. ``open``: some of its probes changed while it was unhealthy, and which
+    of them had failed is not known here, so what the worker says next is taken, whatever it is.
     """
 
     target: Target
     rules: tuple[Rule, ...]
     revision: int
     verdict: Verdict = UNKNOWN
-    failing: bool = False
     given: int = 0
     resumed: bool = False
+    failing: bool = False
+    signer: int = 0
     open: bool = False
 
     @property
     def fault(self) -> str:
-        """Why no worker can probe it, or ""."""
+        """Why no worker can ever probe it, or ""."""
         return next((rule.fault for rule in self.rules if rule.fault), "")
+
+    @property
+    def trouble(self) -> str:
+        """Why none can, or one could not, or ""."""
+        return next((rule.trouble for rule in self.rules if rule.trouble), "")
+
+    @property
+    def lapse(self) -> float:
+        """Seconds after which a verdict that is not confirmed is stale, see staleness."""
+        return min(rule.lapse for rule in self.rules)
+
+
+class Unprobed(msgspec.Struct):
+    """That no worker probes a target: why, and since when that is known (monotonic seconds)."""
+
+    fault: str
+    since: float | None = None
 
 
 class News:
@@ -86,7 +104,10 @@ class News:
 
 
 class Ledger:
-    """The targets of one shard; ``stale`` is how many verdicts are."""
+    """The targets of one shard; ``stale`` is how many verdicts are.
+
+    ``unprobed`` are the targets that no worker could take, until one says something of them.
+    """
 
     def __init__(self, rules: Rules, news: News) -> None:
         self._rules = rules
@@ -94,6 +115,7 @@ class Ledger:
         self._entries: dict[Hashable, Entry] = {}
         self._revisions = itertools.count(1)
         self.stale = 0
+        self.unprobed: dict[Hashable, Unprobed] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -109,8 +131,10 @@ class Ledger:
         entry = self._entries.get(target)
         if entry is None:
             return UNKNOWN
-        fault = entry.fault
-        return msgspec.structs.replace(entry.verdict, reason=fault) if fault else entry.verdict
+        unprobed = self.unprobed.get(target)
+        if unprobed is None or not unprobed.fault:
+            return entry.verdict
+        return msgspec.structs.replace(entry.verdict, reason=unprobed.fault)
 
     def put(self, target: Target) -> bool:
         """Takes up a target; returns whether its worker has to be told. Raises ValueError as Prober.upsert does."""
@@ -127,6 +151,8 @@ class Ledger:
                 self._rules.release(rule)
             self._foresee(entry, target)
             entry.target, entry.revision = target, next(self._revisions)
+        if entry.fault or target.id in self.unprobed:
+            self.set_aside(entry, entry.fault)
         return True
 
     def drop(self, target: Hashable) -> Entry | None:
@@ -135,6 +161,7 @@ class Ledger:
         if entry is not None:
             self.stale -= entry.verdict.stale
             self._news.forget(target)
+            self.unprobed.pop(target, None)
             for rule in entry.rules:
                 self._rules.release(rule)
         return entry
@@ -147,25 +174,50 @@ class Ledger:
         """Takes over what a worker concluded, as far as it is about the present revisions."""
         for given, sign in report.signs:
             if entry := self._current(given):
+                self._note_probed(entry)
                 self._take_sign(entry, sign)
         for given, verdict in report.verdicts:
             if entry := self._current(given):
+                self._note_probed(entry)
                 self._take_verdict(entry, verdict)
 
     def refuse(self, given: Given, fault: str) -> bool:
-        """Notes that a target cannot be probed; returns whether that is still of interest."""
+        """Notes that the worker has not taken a target; returns whether that is new. ``fault`` "": see BadTarget."""
         entry = self._current(given)
         if entry is None:
             return False
-        entry.verdict = msgspec.structs.replace(entry.verdict, reason=fault)
-        return True
+        entry.given = 0
+        return self.set_aside(entry, fault or entry.trouble)
+
+    def set_aside(self, entry: Entry, fault: str) -> bool:
+        """Notes that no worker probes a target; returns whether the reason is new."""
+        entry.signer = 0
+        unprobed = self.unprobed.setdefault(entry.target.id, Unprobed(""))
+        is_new = unprobed.fault != fault
+        unprobed.fault = fault
+        return is_new
 
     def age(self, seconds: float) -> None:
         """Marks as stale what should have been confirmed within ``seconds``, in which no worker held out."""
         for entry in self._entries.values():
-            verdict = entry.verdict
-            if verdict.health is not Health.UNKNOWN and not verdict.stale and seconds > _lapse(entry.target):
-                self._conclude(entry, msgspec.structs.replace(verdict, stale=True))
+            self._age(entry, seconds)
+
+    def age_unprobed(self, now: float) -> None:
+        """Marks as stale what should have been confirmed since no worker probes it."""
+        for target, unprobed in self.unprobed.items():
+            if unprobed.since is None:
+                unprobed.since = now
+            self._age(self._entries[target], now - unprobed.since)
+
+    def _age(self, entry: Entry, seconds: float) -> None:
+        verdict = entry.verdict
+        if verdict.health is not Health.UNKNOWN and not verdict.stale and seconds > entry.lapse:
+            self._conclude(entry, msgspec.structs.replace(verdict, stale=True))
+
+    def _note_probed(self, entry: Entry) -> None:
+        if self.unprobed.pop(entry.target.id, None) is not None:
+            for rule in entry.rules:
+                rule.refusal = ""
 
     def _current(self, given: Given) -> Entry | None:
         target, revision = given
@@ -194,7 +246,8 @@ class Ledger:
             verdict = msgspec.structs.replace(verdict, since=known.since)
         entry.open = False
         self._conclude(entry, verdict)
-        if verdict.health is Health.HEALTHY:  # a new worker gives no sign of what failed under the one before it
+        # A new worker gives no sign of what failed under the one before it; who gave a sign says when that is over.
+        if verdict.health is Health.HEALTHY and entry.signer != entry.given:
             self._end_sign(entry)
 
     def _conclude(self, entry: Entry, verdict: Verdict) -> None:
@@ -204,6 +257,7 @@ class Ledger:
             self._news.verdict(entry.target.id, verdict)
 
     def _take_sign(self, entry: Entry, sign: Sign) -> None:
+        entry.signer = entry.given
         if sign.failing is not entry.failing:
             entry.failing = sign.failing
             was_healthy = sign.was_healthy or (entry.resumed and entry.verdict.health is Health.HEALTHY)
@@ -212,11 +266,6 @@ class Ledger:
     def _end_sign(self, entry: Entry) -> None:
         if entry.failing:
             self._take_sign(entry, Sign(failing=False, was_healthy=entry.verdict.health is Health.HEALTHY))
-
-
-def _lapse(target: Target) -> float:
-    """Seconds after which a verdict that is not confirmed is stale, see staleness."""
-    return min(pace_of(probe.timing).lapse for probe in target.probes)
 
 
 def _check(target: Target) -> None:

@@ -15,6 +15,10 @@ BATCH: Final = 512
 BATCH_BYTES: Final = 1 << 20
 """Bytes of new rules in one order after which it goes out."""
 
+FIRST_RETRY: Final = 5
+LONGEST_RETRY: Final = 300
+"""Beats until a worker is given once more what it has not taken: doubled each time up to the longest."""
+
 
 class Outbox:
     """Makes orders from a ledger. It notes down ids only; what is sent is what the ledger has by then."""
@@ -24,7 +28,9 @@ class Outbox:
         self._process = 0
         self._pending: dict[Hashable, bool] = {}  # whether the worker must first forget what it has under that id
         self._known: set[int] = set()
+        self._refused: set[int] = set()
         self._retired: list[int] = []
+        self._wait = self._beats_left = FIRST_RETRY
 
     def __bool__(self) -> bool:
         return bool(self._pending or self._retired)
@@ -39,7 +45,9 @@ class Outbox:
         """The worker is gone."""
         self._pending.clear()
         self._known.clear()
+        self._refused.clear()
         self._retired.clear()
+        self._wait = self._beats_left = FIRST_RETRY
 
     def put(self, target: Hashable) -> None:
         """A target is new or changed."""
@@ -56,7 +64,34 @@ class Outbox:
         """Nothing follows a rule any more."""
         if rule in self._known:
             self._known.remove(rule)
+            self._refused.discard(rule)
             self._retired.append(rule)
+
+    def refuse(self, rule: int) -> None:
+        """The worker cannot use a rule: what needs it is not given to this worker until it is tried again."""
+        if rule in self._known:
+            self._refused.add(rule)
+
+    def beat(self) -> None:
+        """A beat is over. From time to time the worker is given once more what it has not taken.
+
+        What was in its way may be gone, such as too many open files.
+        """
+        if not self._ledger.unprobed:
+            self._wait = self._beats_left = FIRST_RETRY
+            return
+        self._beats_left -= 1
+        if not self._beats_left:
+            self._wait = self._beats_left = min(2 * self._wait, LONGEST_RETRY)
+            self._retry()
+
+    def _retry(self) -> None:
+        self._known -= self._refused
+        self._refused.clear()
+        for target in self._ledger.unprobed:
+            entry = self._ledger.get(target)
+            if entry is not None and entry.given != self._process:
+                self.put(target)
 
     def take(self) -> Order:
         """The next order."""
@@ -75,7 +110,8 @@ class Outbox:
 
     def _add(self, order: Order, target: Hashable, entry: Entry) -> int:
         """Adds a target to an order; returns how many bytes of rules that took."""
-        if entry.fault:
+        if entry.fault or any(rule.number in self._refused for rule in entry.rules):
+            self._ledger.set_aside(entry, entry.trouble)
             if entry.given == self._process:  # as it was before it changed
                 order.removals.append(target)
                 entry.given = 0

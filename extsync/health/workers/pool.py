@@ -136,7 +136,7 @@ class ProberPool:
         return self._shards[int(stable_fraction(str(target)) * len(self._shards))]
 
     def _on_fault(self, rule: Rule) -> None:
-        log.error("%s; %s, and whatever else it checks, is not probed", rule.fault, rule.example)
+        log.error("%s; %s, and whatever else it checks, is not probed", rule.trouble, rule.example)
 
     def _on_retired(self, rule: int) -> None:
         for shard in self._shards:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from extsync.health.base import Check
+from extsync.health.record import pace_of
 from extsync.health.target import Probe, Timing
 
 Body: TypeAlias = tuple[Check, Timing]
@@ -21,8 +22,9 @@ LIMIT: Final = 1 << 24
 class Rule(msgspec.Struct, eq=False):
     """A check and its timing, which without its initial delay goes by the negative number.
 
-    ``users`` counts the probes that follow it; ``fault`` says why no worker can have it, or ""; ``example`` is the
-    first target that had it.
+    ``users`` counts the probes that follow it; ``fault`` says why no worker can have it, or ""; ``refusal`` what one
+    said that could not use it, or "" where none did or one has used it since; ``example`` is the first target that had
+    it; ``lapse`` is how many seconds a result counts as evidence, see staleness.
     """
 
     number: int
@@ -31,14 +33,21 @@ class Rule(msgspec.Struct, eq=False):
     fault: str
     users: int = 0
     example: str = ""
+    refusal: str = ""
+    lapse: float = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """Why it is of no use, or ""."""
+        return self.fault or self.refusal
 
 
 class Rules:
     """The rules in use."""
 
     def __init__(self, *, on_fault: Callable[[Rule], None], on_retired: Callable[[int], None]) -> None:
-        """``on_fault`` is called with each rule that no worker can have, ``on_retired`` with the number of one that
-        nobody uses any more.
+        """``on_fault`` is called with each rule that no worker can have, or that one has refused for a new reason;
+        ``on_retired`` with the number of one that nobody uses any more.
         """
         self._on_fault = on_fault
         self._on_retired = on_retired
@@ -72,11 +81,11 @@ class Rules:
             del self._rules[rule.number]
             self._on_retired(rule.number)
 
-    def spoil(self, number: int, fault: str) -> None:
-        """Notes that a worker cannot use a rule."""
+    def refuse(self, number: int, fault: str) -> None:
+        """Notes that a worker cannot use a rule, which may be otherwise the next time."""
         rule = self._rules.get(number)
-        if rule is not None and not rule.fault:
-            rule.fault = f"{_name(rule.body[0])} cannot be used in a worker process: {fault}"
+        if rule is not None and rule.refusal != (refusal := _words(rule.body[0], fault)):
+            rule.refusal = refusal
             self._on_fault(rule)
 
 
@@ -93,9 +102,9 @@ def _make(number: int, body: Body) -> Rule:
         fault = f"it takes {len(pickled)} bytes" if len(pickled) > LIMIT else ""
     except Exception as error:  # whatever a plugin's check raises: the others go on
         fault = f"{type(error).__name__}: {error}"
-    return Rule(number, body, pickled, fault and f"{_name(body[0])} cannot be used in a worker process: {fault}")
+    return Rule(number, body, pickled, fault and _words(body[0], fault), lapse=pace_of(body[1]).lapse)
 
 
-def _name(check: Check) -> str:
+def _words(check: Check, fault: str) -> str:
     kind = type(check)
-    return f"the check {kind.__module__}.{kind.__qualname__}"
+    return f"the check {kind.__module__}.{kind.__qualname__} cannot be used in a worker process: {fault}"

@@ -200,6 +200,9 @@ class Shard:
                 self._silence += 1
                 if self.ready:  # also where the link is full: a worker that is told much has to answer meanwhile
                     link.send(Ping())
+                    self.ledger.age_unprobed(self._clock.monotonic())
+                    self._outbox.beat()
+                    self._pump_soon()
         return ""
 
     async def _end(self, child: Child, grace: float) -> int | None:
@@ -243,9 +246,10 @@ class Shard:
                 if (answer := self._asked.get(number)) and not answer.done():
                     answer.set_result(evidence)
             case BadRule(number, fault):
-                self._rules.spoil(number, fault)
+                self._outbox.refuse(number)
+                self._rules.refuse(number, fault)
             case BadTarget(given, fault):
-                if self.ledger.refuse(given, fault):
+                if self.ledger.refuse(given, fault) and fault:
                     log.error("%s cannot be probed: %s", given[0], fault)
 
     def _begin(self) -> None:

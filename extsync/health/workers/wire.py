@@ -72,14 +72,14 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class BadRule(msgspec.Struct, frozen=True):
-    """A rule cannot be used in the worker; what uses it is not probed."""
+    """A rule cannot be used in the worker; what uses it is not probed, unless the rule is sent again and can be."""
 
     number: int
     fault: str
 
 
 class BadTarget(msgspec.Struct, frozen=True):
-    """A target cannot be probed."""
+    """A target cannot be probed and is forgotten; ``fault`` is "" where that is because a rule was refused."""
 
     given: Given
     fault: str

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import signal
-import sys
 from collections.abc import Hashable
 from itertools import islice
 from typing import Any, Final
@@ -31,8 +29,10 @@ from extsync.health.workers.wire import (
     Unfit,
     unpacked,
 )
+from extsync.model import Health
 from extsync.seams import Clock, SystemClock, SystemProbeIO
 from extsync.seams.child import Channel, inherited
+from extsync.seams.watchdog import Watchdog
 
 GATHER: Final = 0.02
 """Seconds in which verdicts are gathered before they are sent."""
@@ -83,7 +83,9 @@ class Worker:
         if not self._setup.done():
             return
         setup = self._setup.result()
-        self._watch(setup.stuck_after)
+        watchdog = Watchdog(setup.stuck_after)
+        watchdog.start()
+        self._reassure(watchdog, min(WATCH, setup.stuck_after / 4))
         try:
             io = SystemProbeIO(source_addresses=setup.source_addresses)
         except ConfigError as error:  # an address may leave the machine long after the parent has looked at it
@@ -95,15 +97,14 @@ class Worker:
         await lost
         await self._prober.close()
 
-    def _watch(self, stuck_after: float) -> None:
+    def _reassure(self, watchdog: Watchdog, every: float) -> None:
         """Ends the process where it does not come back here in time.
 
         A plugin that never returns would otherwise keep it alive for good: it would not even notice that its parent is
-        gone. The watchdog is a thread that needs no interpreter, and prints where the plugin hangs.
+        gone.
         """
-        if sys.stderr is not None:  # else there is nowhere to print to
-            faulthandler.dump_traceback_later(stuck_after, exit=True)
-            self._clock.call_later(min(WATCH, stuck_after / 4), self._watch, stuck_after)
+        watchdog.reassure()
+        self._clock.call_later(every, self._reassure, watchdog, every)
 
     # ---- what comes --------------------------------------------------------------------------------------------------
 
@@ -143,19 +144,26 @@ class Worker:
         identity = fields[0]
         known = identity in self._revisions
         target = unpacked(fields, self._rules)
-        if target is None:  # its rule was refused, which the pool has been told
+        if target is None:  # its rule was refused, which the pool has been told; but it could not know it by then
             self._forget(identity)
+            self.link.send(BadTarget((identity, revision), ""))
             return
         try:
             self._prober.upsert([target])
+            if known:
+                self._restate(identity)
         except Exception as error:  # whatever a plugin's check raises when it is compared
             self._forget(identity)
             self.link.send(BadTarget((identity, revision), f"{type(error).__name__}: {error}"))
         else:
             self._revisions[identity] = revision
-            if known:  # what was said before is void: the pool waits to hear it of this revision
-                self._changed[identity] = None
-                self._gather()
+
+    def _restate(self, target: Hashable) -> None:
+        """Says anew what is known of a target with other probes: what was said before is void, and the pool waits."""
+        failing = any(evidence.run < 0 for evidence in self._prober.evidence(target))
+        self._signs[target] = Sign(failing, self._prober.verdict(target).health is Health.HEALTHY)
+        self._changed[target] = None
+        self._gather()
 
     def _forget(self, target: Hashable) -> None:
         self._prober.remove([target])

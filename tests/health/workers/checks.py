@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import threading
 from dataclasses import dataclass, field
 
@@ -48,9 +50,39 @@ class Hanging(Plain):
             pass
 
 
+class Sleeping(Plain):
+    """Never returns, and lets other threads run meanwhile."""
+
+    def request(self, host: str, port: int) -> Request:
+        threading.Event().wait()
+        raise AssertionError("nobody sets that")
+
+
+class Seizing(Plain):
+    """Returns after the end of the world, and lets no other thread run before that."""
+
+    def request(self, host: str, port: int) -> Request:
+        re.match(r"(a+)+$", "a" * 60 + "b")
+        return Request(port)
+
+
 @dataclass(frozen=True)
 class Unpicklable(Plain):
     lock: object = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
+class Moody(Plain):
+    """Cannot be unpickled while there is a file at the path ``text``."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _awaken, (self.text,)
+
+
+def _awaken(path: str) -> Moody:
+    if os.path.exists(path):
+        raise OSError(errno.EMFILE, "Too many open files")
+    return Moody(path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,19 +7,22 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Hashable
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from extsync.health.target import Timing
+from extsync.health.target import Probe, Target, Timing
 from extsync.health.workers import shard
 from extsync.health.workers.pool import ProberPool
 from extsync.model import Health
 from extsync.seams import SystemClock
 from extsync.seams.child import launch
 from tests.health.listeners import LOOPBACK, listening, nobody, silent, sockets_open
-from tests.health.workers.checks import Crashing, Hanging, Lossy, Plain, Raising, Unpicklable
-from tests.health.workers.support import eventually, gone, running, target
+from tests.health.workers.checks import Crashing, Hanging, Lossy, Moody, Plain, Raising, Unpicklable
+from tests.health.workers.support import PLAIN, eventually, gone, running, target
 
 pytestmark = pytest.mark.sockets
 
@@ -248,6 +251,53 @@ async def test_a_check_that_a_worker_cannot_import_is_one_clear_error(
         assert "the check only_here.OnlyHere cannot be used in a worker process: ModuleNotFoundError" in error
         assert "ModuleNotFoundError" in pool.pool.verdict("odd too").reason
         assert pool.pool.stats.replaced == 0
+
+
+async def test_a_check_that_cannot_be_loaded_for_a_while_is_loaded_later_and_what_it_said_is_stale_meanwhile(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    trouble = tmp_path / "trouble"
+    check, timing = Moody(str(trouble)), Timing(period=0.1, timeout=0.1, failure_threshold=1)
+    async with running(beat=QUICK) as pool:
+        async with listening(silent) as port:
+            pool.pool.upsert([target(name, port, check=check, timing=timing) for name in ("a", "b")])
+            for name in ("a", "b"):
+                await pool.becomes(name, Health.HEALTHY)
+            trouble.touch()
+            os.kill(pool.pids[0], signal.SIGKILL)
+            await eventually(lambda: pool.pool.stats.stale == 2)
+            verdict = pool.pool.verdict("b")
+            assert (verdict.health, verdict.stale) == (Health.HEALTHY, True)
+            assert "cannot be used in a worker process: OSError" in verdict.reason
+        trouble.unlink()
+        for name in ("a", "b"):
+            assert not (await pool.becomes(name, Health.UNHEALTHY)).stale
+        assert pool.pool.stats.replaced == 1
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+
+
+async def test_of_a_target_that_fails_and_gets_other_probes_it_is_said_whether_those_fail() -> None:
+    def both(name: str, one: int, other: int) -> Target:
+        return Target(name, tuple(Probe(PLAIN, PATIENT, LOOPBACK, port) for port in (one, other)), immediate=True)
+
+    async with running() as pool, listening(silent) as sound:
+        async with listening(silent) as port:
+            targets = [both("stays", port, sound), both("goes", port, sound)]
+            pool.pool.upsert(targets)
+            for one in targets:
+                await pool.becomes(str(one.id), Health.HEALTHY)
+        signs: dict[Hashable, bool] = {}
+
+        def said(name: str, failing: bool) -> bool:
+            signs.update((key, sign.failing) for key, sign in pool.pool.drain_signs())
+            return signs.get(name) is failing
+
+        for one in targets:
+            await eventually(partial(said, str(one.id), True))
+        stays, goes = targets
+        pool.pool.upsert([Target("stays", stays.probes[:1]), Target("goes", goes.probes[1:])])
+        await eventually(partial(said, "goes", False))
+        assert said("stays", True)
 
 
 async def test_a_target_that_a_worker_cannot_take_is_one_error_and_the_others_go_on(

@@ -25,6 +25,7 @@ class Book:
         self.news = News(self._wake)
         self.ledger = Ledger(Rules(on_fault=lambda rule: None, on_retired=lambda number: None), self.news)
         self.put(*(probes or (CONNECTS,)))
+        self.take_up()
 
     def put(self, *probes: Probe) -> bool:
         return self.ledger.put(Target("a", probes))
@@ -48,6 +49,17 @@ class Book:
         entry = self.ledger.get("a")
         assert entry is not None
         entry.resumed = True
+        entry.given += 1
+
+    def refuse(self, fault: str = "") -> bool:
+        """Its worker cannot take it."""
+        return self.ledger.refuse(("a", self.revision), fault)
+
+    def take_up(self) -> None:
+        """The same worker gets it once more."""
+        entry = self.ledger.get("a")
+        assert entry is not None
+        entry.given = 1
 
     def drained(self) -> list[Verdict]:
         return [verdict for _, verdict in self.news.drain()]
@@ -114,6 +126,46 @@ def test_without_a_worker_for_three_periods_and_the_time_out_verdicts_are_stale(
     assert book.drained() == []
     book.ledger.age(31.5)
     assert [verdict.stale for verdict in book.drained()] == [True]
+
+
+def test_a_target_that_no_worker_takes_keeps_its_verdict_says_why_and_is_stale_after_that_time() -> None:
+    book = Book()
+    book.says(UP)
+    assert book.refuse("OSError: too many open files")
+    assert not book.refuse("OSError: too many open files")
+    assert book.ledger.verdict("a") == Verdict(Health.HEALTHY, 100.0, "OSError: too many open files")
+    book.drained()
+    for seconds in (1000.0, 1031.0):
+        book.ledger.age_unprobed(seconds)
+    assert book.drained() == []
+    book.ledger.age_unprobed(1031.5)
+    assert [verdict.stale for verdict in book.drained()] == [True]
+    book.says(UP)
+    assert book.ledger.verdict("a") == UP
+    assert book.ledger.unprobed == {}
+
+
+def test_other_probes_are_no_evidence_either_and_nobody_has_said_that_they_cannot_be_used() -> None:
+    book = Book(CONNECTS, ANSWERS)
+    book.says(UP)
+    book.refuse("OSError: too many open files")
+    book.ledger.age_unprobed(1000.0)
+    book.put(CONNECTS)
+    assert book.ledger.verdict("a") == UP
+    book.ledger.age_unprobed(1031.5)
+    assert book.ledger.verdict("a").stale
+
+
+def test_what_a_worker_could_not_take_in_an_earlier_revision_or_what_has_left_is_of_no_interest() -> None:
+    book = Book()
+    before = book.revision
+    book.put(ANSWERS)
+    assert not book.ledger.refuse(("a", before), "OSError: too many open files")
+    book.refuse("OSError: too many open files")
+    book.ledger.drop("a")
+    assert not book.ledger.refuse(("a", before), "OSError: too many open files")
+    book.ledger.age_unprobed(1000.0)
+    assert book.ledger.unprobed == {}
 
 
 def test_the_same_probes_again_are_nothing_new() -> None:
@@ -191,6 +243,42 @@ def test_a_failure_under_one_worker_that_has_passed_under_the_next_is_over() -> 
     book.signs(failing=True, was_healthy=True)
     book.news.drain_signs()
     book.resume()
+    book.says(Verdict(Health.HEALTHY, 300.0, "passed"))
+    assert book.news.drain_signs() == [("a", Sign(failing=False, was_healthy=True))]
+
+
+def test_a_worker_that_says_that_a_stale_verdict_is_confirmed_does_not_end_the_failure_it_has_told_of() -> None:
+    for sign_first in (True, False):  # the first result after a suspend is a failure: both are of the same moment
+        book = Book()
+        book.says(UP, Verdict(Health.HEALTHY, 100.0, "passed", stale=True))
+        if sign_first:
+            book.signs(failing=True, was_healthy=True)
+        book.says(UP)
+        if not sign_first:
+            book.signs(failing=True, was_healthy=True)
+        assert book.news.drain_signs() == [("a", Sign(failing=True, was_healthy=True))]
+        book.signs(failing=False, was_healthy=True)
+        assert book.news.drain_signs() == [("a", Sign(failing=False, was_healthy=True))]
+
+
+def test_a_failure_that_lasts_under_the_next_worker_is_no_news_and_not_over() -> None:
+    book = Book()
+    book.says(UP)
+    book.signs(failing=True, was_healthy=True)
+    book.news.drain_signs()
+    book.resume()
+    book.signs(failing=True)
+    book.says(Verdict(Health.HEALTHY, 300.0, "passed"))
+    assert book.news.drain_signs() == []
+
+
+def test_a_failure_under_a_worker_that_could_not_take_the_target_later_on_is_over_once_it_passes() -> None:
+    book = Book()
+    book.says(UP)
+    book.signs(failing=True, was_healthy=True)
+    book.news.drain_signs()
+    book.refuse("OSError: too many open files")
+    book.take_up()
     book.says(Verdict(Health.HEALTHY, 300.0, "passed"))
     assert book.news.drain_signs() == [("a", Sign(failing=False, was_healthy=True))]
 

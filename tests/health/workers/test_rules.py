@@ -55,13 +55,15 @@ def test_a_check_that_is_far_too_large_is_not_sent() -> None:
     assert "bytes" in rule.fault
 
 
-def test_a_rule_that_workers_cannot_use_is_told_of_once_and_not_where_it_is_gone() -> None:
+def test_a_rule_that_workers_cannot_use_is_told_of_once_for_each_reason_and_not_where_it_is_gone() -> None:
     told = Told()
     rule = told.rules.acquire(Probe(Plain(), TIMING, HOST, 80), "a")
-    told.rules.spoil(rule.number, "ImportError: gone")
-    told.rules.spoil(rule.number, "ImportError: gone")
-    told.rules.spoil(rule.number + 1, "ImportError: gone")
-    assert told.faults == [rule]
-    assert rule.fault == (
+    told.rules.refuse(rule.number, "OSError: too many open files")
+    told.rules.refuse(rule.number, "ImportError: gone")
+    told.rules.refuse(rule.number, "ImportError: gone")
+    told.rules.refuse(rule.number + 1, "ImportError: gone")
+    assert told.faults == [rule, rule]
+    assert rule.fault == ""
+    assert rule.trouble == (
         "the check tests.health.workers.checks.Plain cannot be used in a worker process: ImportError: gone"
     )
