@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -173,7 +175,17 @@ def _forked(test: Callable[[], Awaitable[None]]) -> None:
         pytest.fail(told or f"it ended with {os.waitstatus_to_exitcode(status)}", pytrace=False)
 
 
+def _forget_inherited(kept: int) -> None:
+    """Closes what is open in the process that this one was forked from: in these tests descriptors are counted."""
+    gc.freeze()  # the objects that they belong to must not close them again
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != kept:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
 def _run_and_exit(test: Callable[[], Awaitable[None]], writer: int) -> None:
+    _forget_inherited(writer)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(SECONDS)
 
