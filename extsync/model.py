@@ -231,6 +231,11 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
     target_ref: TargetRef | None = None
 
     @property
+    def identity(self) -> Identity:
+        """What tells it from all others of its service."""
+        return Identity(self.address, self.ports)
+
+    @property
     def family(self) -> str:
         """The addressType of its slice: IPv4 or IPv6."""
         return "IPv6" if ":" in self.address else "IPv4"

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -22,6 +21,7 @@ from extsync.health.target import Probe, Target, Timing
 from extsync.health.tcp import TcpCheck
 from extsync.model import UNKNOWN, Health, Identity, PortSet, ServiceKey, State, Verdict
 from extsync.plan.doubt import Freeze, Look, Pace, SelfDoubt
+from extsync.plan.judge import States
 from extsync.plan.merge import Candidate
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,6 @@ class Rule(msgspec.Struct, frozen=True):
     timing: Timing
     port: int | str | None
     host: str | None = None
-
-
-class States(Protocol):
-    """What is published, by endpoint."""
-
-    def get(self, identity: Identity, /) -> State | None: ...
 
 
 class _Watch:
@@ -163,7 +157,7 @@ class Probing:
     def remarks(self, key: ServiceKey) -> list[str]:
         """What a person should know of the probing of a service."""
         remarks = [fault] if (fault := self.fault(key)) else []
-        if self._doubt is not None and self._doubt.freeze is not None and self.is_frozen(key):
+        if self.is_frozen(key):
             remarks.append(KEPT)
         if (watch := self._watches.get(key)) is not None and watch.stale:
             remarks.append(STALE)  # without their number, which would be a new remark whenever it changes

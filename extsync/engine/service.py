@@ -140,8 +140,7 @@ class ServiceState:
         ports = self.ports(current)
         if ports is None:  # the Service is not there: what it had is still probed
             return self.merged.candidates
-        families = (current.service.spec.ip_families if current.service is not None else None) or ()
-        sets, merged = self._usable(ports, families)
+        sets, merged = self._usable(ports, _families(current))
         self._find_silent(unusable(merged, sets))
         self._carried.look(self.published(current), merged)
         was_settled, self.settled = self.settled, not self._silent
@@ -149,7 +148,7 @@ class ServiceState:
             self._carried.drop()
         elif self._carried.endpoints:
             carried = self._carried.as_source(self._silent, checked=bool(self.prepared.rules))
-            merged = self._merging_carried.merge(ports, [*sets, carried], families)
+            merged = self._merging_carried.merge(ports, [*sets, carried], _families(current))
         if not (self.settled and was_settled):
             self._tier_state = self._tiers_found(merged, current)
         self.merged = merged
@@ -202,8 +201,7 @@ class ServiceState:
         ports = self.ports(current)
         if ports is None or not published.endpoints:
             return False
-        families = (current.service.spec.ip_families if current.service is not None else None) or ()
-        _, merged = self._usable(ports, families)
+        _, merged = self._usable(ports, _families(current))
         carried = Carried()
         carried.look(published, merged)
         if not carried.endpoints:
@@ -348,6 +346,10 @@ class ServiceState:
     def published(self, current: Current) -> Published:
         """The endpoints that objects of ours show now."""
         return self._reading.read(current, self.prepared.pack_policy.owner)
+
+
+def _families(current: Current) -> tuple[str, ...]:
+    return (current.service.spec.ip_families if current.service is not None else None) or ()
 
 
 def _used(merged: Merged, source: str) -> tuple[Backend, ...]:

@@ -55,7 +55,7 @@ def state_word(state: State) -> str:
 
 def place(endpoint: Endpoint) -> str:
     """The address and first port of an endpoint."""
-    return str(Identity(endpoint.address, endpoint.ports))
+    return str(endpoint.identity)
 
 
 def because(endpoint: Endpoint, verdict: Verdict | None) -> str:

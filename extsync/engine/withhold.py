@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from extsync.model import Endpoint, Identity, State, Why
+from extsync.model import Endpoint, State, Why
 from extsync.plan.published import Published
 
 EVERY_ONE_FAILS = (
@@ -19,7 +19,7 @@ def keep_published(endpoints: tuple[Endpoint, ...], published: Published) -> tup
     Where that many fail at once, the machine that probes is more likely to be cut off than the backends to be down: a
     pipeline's runner often has no route to them. Returns ``endpoints`` itself where there is nothing to keep.
     """
-    were_ready = [published.get(Identity(e.address, e.ports)) is State.READY for e in endpoints]
+    were_ready = [published.get(e.identity) is State.READY for e in endpoints]
     fail = [ready and e.why is Why.UNHEALTHY for ready, e in zip(were_ready, endpoints, strict=True)]
     if not any(were_ready) or fail != were_ready:
         return endpoints

@@ -115,7 +115,7 @@ def _note_changes(
 ) -> None:
     """Counts demotions and has promotions wait, by what is different from the last time."""
     for before, after in _changes(memory, judged):
-        identity = Identity(after.address, after.ports)
+        identity = after.identity
         flaps = memory.flaps.get(identity)
         if after.state is State.NOT_READY and after.why in _DOWN:
             hold = held.pop(identity, None)
@@ -151,8 +151,8 @@ def _changes(memory: Damping, judged: tuple[Endpoint, ...]) -> Iterator[tuple[En
         if all(_same(before[place], judged[place]) for place in places):
             yield from ((before[place], judged[place]) for place in places)
             return
-    known = {Identity(endpoint.address, endpoint.ports): endpoint for endpoint in before}
-    here = {Identity(endpoint.address, endpoint.ports): endpoint for endpoint in judged}
+    known = {endpoint.identity: endpoint for endpoint in before}
+    here = {endpoint.identity: endpoint for endpoint in judged}
     memory.flaps = {identity: flaps for identity, flaps in memory.flaps.items() if identity in here}
     for identity, after in here.items():
         if (found := known.get(identity)) is not None and found is not after:
@@ -170,7 +170,7 @@ def _concerned(judged: tuple[Endpoint, ...], held: Mapping[Identity, Hold]) -> d
     addresses = {identity.address for identity in held}
     places = [place for place, one in enumerate(judged) if one.address in addresses]
     up = [(place, judged[place]) for place in places if judged[place].state is not State.NOT_READY]
-    named = ((place, Identity(one.address, one.ports)) for place, one in up)
+    named = ((place, one.identity) for place, one in up)
     return {place: identity for place, identity in named if identity in held}
 
 

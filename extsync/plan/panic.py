@@ -6,11 +6,12 @@ published, after tiers: while a standby can come in there is no reason for panic
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from extsync.model import Endpoint, Identity, State, Why
+from extsync.model import Endpoint, State, Why
+from extsync.plan.judge import States
 
 PanicMode: TypeAlias = Literal["HoldLast", "ServeAll", "FailClosed"]
 """HoldLast: whoever is published ready stays so, and promotions go on. ServeAll: all are ready. FailClosed: none is.
@@ -26,12 +27,6 @@ class PanicPolicy(msgspec.Struct, frozen=True):
 
     threshold: int = 0
     mode: PanicMode = "HoldLast"
-
-
-class States(Protocol):
-    """What is published now, by endpoint."""
-
-    def get(self, identity: Identity, /) -> State | None: ...
 
 
 class Panic(msgspec.Struct, frozen=True):
@@ -67,7 +62,7 @@ def _under(endpoint: Endpoint, published: States, mode: PanicMode) -> Endpoint:
         return _as(endpoint, State.NOT_READY, Why.PANIC_CLOSED)
     if mode == "ServeAll":
         return _as(endpoint, State.READY, Why.PANIC_READY)
-    was = published.get(Identity(endpoint.address, endpoint.ports))
+    was = published.get(endpoint.identity)
     return _as(endpoint, State.READY, Why.PANIC_KEPT) if was is State.READY else endpoint
 
 
