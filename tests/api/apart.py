@@ -5,16 +5,12 @@ So the cable can be pulled out. Such networks (network_namespaces(7)) take no ri
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-
-import pytest
 
 PORT: Final = 80
 _LISTENER: Final = """
@@ -27,20 +23,6 @@ threading.Thread(target=accept, daemon=True).start()
 print("ready", flush=True)
 sys.stdin.read()
 """
-
-
-def require_networks() -> None:
-    """Skips the test where there can be no such networks; with ``CI=true`` that is an error."""
-    missing = [program for program in ("ip", "unshare", "nsenter") if shutil.which(program) is None]
-    why = f"there is no {' and no '.join(missing)} here (Debian's iproute2 and util-linux)" if missing else ""
-    if not missing:
-        command = ["unshare", "--user", "--map-root-user", "--net", "ip", "link", "add", "cable", "type", "veth"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-        why = f"no networks of one's own here: {done.stderr.strip()}" if done.returncode else ""
-    if why and os.environ.get("CI") == "true":
-        pytest.fail(why)
-    if why:
-        pytest.skip(why)
 
 
 class Apart:

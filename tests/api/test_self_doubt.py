@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.api.apart import PORT, Apart, require_networks
+from tests.api.apart import PORT, Apart
 from tests.api.extsync_command import Cluster, Running, manifest, write
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.waiting import wait_for
+from tests.networks import require_networks
 
 QUICK = {"periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 1}
 NAMES = [f"s{number}" for number in range(5)]
@@ -24,7 +25,7 @@ LONG_ENOUGH = 8.0
 def test_a_cable_that_is_pulled_out_demotes_nothing_and_a_service_that_dies_alone_is_demoted(
     control_plane: ControlPlane, namespace: str, extsync_kubeconfig: Path, tmp_path: Path
 ) -> None:
-    require_networks()
+    require_networks("nsenter")
     cluster = Cluster(control_plane.kubectl, namespace)
     up = {name: dict.fromkeys(addresses, True) for name, addresses in ADDRESSES.items()}
     manifests = [

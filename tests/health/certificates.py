@@ -6,6 +6,10 @@ import ssl
 import subprocess
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
+
+Certificate: TypeAlias = tuple[Path, Path]
+"""A certificate and its key."""
 
 _CA = """\
 [ca]
@@ -41,7 +45,7 @@ class Authority:
     def certificate(self) -> Path:
         return self._folder / f"{self._name}.pem"
 
-    def issue(self, name: str, *, names: str = "IP:127.0.0.1", days: int = 30) -> tuple[Path, Path]:
+    def issue(self, name: str, *, names: str = "IP:127.0.0.1", days: int = 30) -> Certificate:
         """A certificate for ``names`` and its key; with ``days=0`` it has expired when this returns."""
         self._request(name, f"subjectAltName={names}")
         self._openssl(
@@ -50,7 +54,7 @@ class Authority:
         )
         return self._folder / f"{name}.pem", self._folder / f"{name}.key"
 
-    def issue_for(self, name: str, first: datetime, last: datetime) -> tuple[Path, Path]:
+    def issue_for(self, name: str, first: datetime, last: datetime) -> Certificate:
         """A certificate for 127.0.0.1 and its key, valid from ``first`` to ``last`` (UTC)."""
         self._request(name, "subjectAltName=IP:127.0.0.1")
         return self._sign(name, first, last, "-cert", f"{self._name}.pem", "-keyfile", f"{self._name}.key")
@@ -61,7 +65,7 @@ class Authority:
             *("-addext", extension),
         )
 
-    def _sign(self, name: str, first: datetime, last: datetime, *by: str) -> tuple[Path, Path]:
+    def _sign(self, name: str, first: datetime, last: datetime, *by: str) -> Certificate:
         settings = self._folder / f"{name}.cnf"
         settings.write_text(_CA.format(name=name))
         (self._folder / f"{name}.index").touch()

@@ -30,12 +30,6 @@ COUNTERS = ("Aborted_connects", "Aborted_connects_preauth", "Aborted_clients", "
 ERRORS = "SELECT SUM_CONNECT_ERRORS, COUNT_HANDSHAKE_ERRORS FROM performance_schema.host_cache"
 
 
-@pytest.fixture(name="probing")
-async def probing_fixture() -> AsyncIterator[Live]:
-    async with live() as running:
-        yield running
-
-
 @pytest.fixture(name="stranger")
 async def stranger_fixture() -> AsyncIterator[Live]:
     """A prober that connects from another host, as far as a database on loopback can tell."""

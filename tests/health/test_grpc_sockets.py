@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from extsync.health import http2_frames as h2
 from extsync.health.grpc import GrpcCheck
 from extsync.health.target import Evidence, Probe, Target, Timing
-from tests.health.certificates import Authority, server_context
+from tests.health.certificates import Authority, Certificate, server_context
 from tests.health.http2_server import SETTINGS, answer, goaway
 from tests.health.listeners import (
     LOOPBACK,
@@ -25,7 +25,6 @@ from tests.health.listeners import (
     endless,
     greeting,
     listening,
-    live,
     resetting,
     silent,
     until,
@@ -41,22 +40,6 @@ pytestmark = [
 OFTEN = Timing(period=0.02, timeout=30.0, failure_threshold=1)
 
 
-@pytest.fixture(name="probing")
-async def probing_fixture() -> AsyncIterator[Live]:
-    async with live() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
-def certificate(authority: Authority) -> tuple[Path, Path]:
-    return authority.issue("good")
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[GrpcServer]:
     with GrpcServer({"shop": "SERVING", "till": "NOT_SERVING", "attic": "UNKNOWN"}) as running:
@@ -64,8 +47,8 @@ def server() -> Iterator[GrpcServer]:
 
 
 @pytest.fixture(scope="module")
-def secure(certificate: tuple[Path, Path]) -> Iterator[GrpcServer]:
-    with GrpcServer(tls=certificate) as running:
+def secure(good: Certificate) -> Iterator[GrpcServer]:
+    with GrpcServer(tls=good) as running:
         yield running
 
 
@@ -133,9 +116,9 @@ async def test_plain_grpc_to_a_tls_port_fails(probing: Live, secure: GrpcServer)
 
 
 async def test_a_tls_server_that_does_not_speak_http2_is_told(
-    probing: Live, authority: Authority, certificate: tuple[Path, Path]
+    probing: Live, authority: Authority, good: Certificate
 ) -> None:
-    context = server_context(certificate)
+    context = server_context(good)
     async with listening(silent, tls=context) as port:
         assert await probing.failure(trusting(authority), port) == "the server does not agree to speak h2 (ALPN)"
     context.set_alpn_protocols(["http/1.1"])

@@ -9,10 +9,10 @@ import shutil
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
@@ -20,7 +20,7 @@ from extsync.errors import ConfigError
 from extsync.health.base import Check, Request
 from extsync.health.target import Evidence, Probe, Target
 from extsync.model import Health
-from tests.health.certificates import Authority, server_context
+from tests.health.certificates import Authority, Certificate, server_context
 from tests.health.listeners import (
     LONG,
     LOOPBACK,
@@ -31,7 +31,6 @@ from tests.health.listeners import (
     closing,
     greeting,
     listening,
-    live,
     nobody,
     resetting,
     silent,
@@ -45,31 +44,9 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command is not installed"),
 ]
 
-Certificate: TypeAlias = tuple[Path, Path]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOW = datetime.now(UTC)
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-
-
-@pytest.fixture(name="probing")
-async def probing_fixture() -> AsyncIterator[Live]:
-    async with live() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("certificates")
-
-
-@pytest.fixture(scope="module")
-def authority(folder: Path) -> Authority:
-    return Authority(folder)
-
-
-@pytest.fixture(scope="module")
-def good(authority: Authority) -> Certificate:
-    return authority.issue("good")
 
 
 @pytest.fixture(scope="module")

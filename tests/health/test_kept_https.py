@@ -22,7 +22,7 @@ from extsync.health.http import HttpCheck
 from extsync.health.prober import Prober
 from extsync.health.target import Evidence, Probe, Target, Timing
 from extsync.seams import SystemClock, SystemProbeIO
-from tests.health.certificates import Authority, server_context
+from tests.health.certificates import Authority, Certificate, server_context
 from tests.health.listeners import LOOPBACK, listening, silent, until
 from tests.health.support import TCP, http
 
@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command is not installed"),
 ]
 
-Certificate: TypeAlias = tuple[Path, Path]
 Answer: TypeAlias = Callable[[int, int, asyncio.StreamWriter], Awaitable[None]]
 """Gives one answer: to the n-th request on the n-th connection, both from 0."""
 
@@ -76,16 +75,6 @@ async def endpoint_fixture() -> AsyncIterator[Endpoint]:
     await running.prober.start()
     yield running
     await running.prober.close()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
-def good(authority: Authority) -> Certificate:
-    return authority.issue("good")
 
 
 def https(authority: Authority, *, keys: dict[str, Any] | None = None, **tls: Any) -> HttpCheck:

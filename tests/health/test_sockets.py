@@ -7,7 +7,6 @@ import contextlib
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -36,12 +35,6 @@ from tests.health.support import TCP, http, tcp
 pytestmark = pytest.mark.sockets
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@pytest.fixture(name="probing")
-async def probing_fixture() -> AsyncIterator[Live]:
-    async with live() as running:
-        yield running
 
 
 async def test_a_listener_passes_although_it_says_nothing(probing: Live) -> None:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,6 @@ from tests.health.listeners import (
     endless,
     greeting,
     listening,
-    live,
     nobody,
     resetting,
     silent,
@@ -43,12 +42,6 @@ pytestmark = pytest.mark.sockets
 
 DATABASES: list[Check] = [mysql(), postgres(), redis()]
 NAMES = ["mysql", "postgres", "redis"]
-
-
-@pytest.fixture(name="probing")
-async def probing_fixture() -> AsyncIterator[Live]:
-    async with live() as running:
-        yield running
 
 
 # ---- faults --------------------------------------------------------------------------------------------------------

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from extsync.health.http import HttpCheck
-from tests.health.certificates import Authority, server_context
-from tests.health.listeners import SHORT, Live, answering, closing, greeting, listening, live, resetting, silent
+from tests.health.certificates import Authority, Certificate, server_context
+from tests.health.listeners import SHORT, Live, answering, closing, greeting, listening, resetting, silent
 from tests.health.support import http
 
 pytestmark = [
@@ -22,31 +21,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command is not installed"),
 ]
 
-Certificate: TypeAlias = tuple[Path, Path]
-"""A certificate and its key."""
-
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@pytest.fixture(name="probing")
-async def probing_fixture() -> AsyncIterator[Live]:
-    async with live() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("certificates")
-
-
-@pytest.fixture(scope="module")
-def authority(folder: Path) -> Authority:
-    return Authority(folder)
-
-
-@pytest.fixture(scope="module")
-def good(authority: Authority) -> Certificate:
-    return authority.issue("good")
 
 
 def https(authority: Authority, **tls: Any) -> HttpCheck:

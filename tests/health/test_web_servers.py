@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -14,7 +14,7 @@ import pytest
 from extsync.health.base import Check
 from extsync.health.target import Probe, Target, Timing
 from tests.health.certificates import Authority
-from tests.health.listeners import LOOPBACK, Live, live, until
+from tests.health.listeners import LOOPBACK, Live, until
 from tests.health.support import TCP, handshake, http
 from tests.servers.nginx import Nginx
 
@@ -24,12 +24,6 @@ PROBES = 10_000
 AT_ONCE = 50
 FAST = Timing(period=0.01, timeout=30.0, failure_threshold=1)
 LOCATIONS = "location = /status { stub_status; } location = /healthz { return 200 'fine'; }"
-
-
-@pytest.fixture(name="probing")
-async def probing_fixture() -> AsyncIterator[Live]:
-    async with live() as running:
-        yield running
 
 
 async def probe_often(probing: Live, check: Check, port: int) -> None:

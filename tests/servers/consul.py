@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from tests.cluster.processes import Component, free_ports
 from tests.cluster.rest import RequestFailedError, send
 from tests.servers.programs import Programs
+from tests.servers.server import Server
 
 Status = Literal["passing", "warning", "critical"]
 _ACTIONS: Mapping[Status, str] = {"passing": "pass", "warning": "warn", "critical": "fail"}
@@ -18,7 +18,7 @@ START_SECONDS = 20.0
 NODE = "agent-1"
 
 
-class Consul:
+class Consul(Server):
     """An agent, which runs inside the ``with`` block, and what a test does to it.
 
     Its ports stay the same over ``kill``, ``start`` and ``restart``; what it knew does not.
@@ -64,31 +64,14 @@ class Consul:
             *(f"-server-port={server}", f"-serf-lan-port={lan}", f"-serf-wan-port={wan}"),
             f"-config-file={directory / 'settings.json'}",
         )
-        self._agent = Component(
-            programs.paths["consul"], arguments, directory=directory, environment=programs.environment
+        super().__init__(
+            Component(programs.paths["consul"], arguments, directory=directory, environment=programs.environment)
         )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    @property
-    def log(self) -> Path:
-        return self._agent.log
 
     def start(self) -> None:
         """Start it, knowing nothing, and wait until it leads its datacenter and has registered itself there."""
         self.token = ""
-        self._agent.start(self._leads, seconds=START_SECONDS)
-
-    def kill(self) -> None:
-        """End it at once: connections break and its port refuses."""
-        self._agent.kill()
+        self._component.start(self._leads, seconds=START_SECONDS)
 
     def restart(self) -> None:
         """Kill it and start it again: at the same place, nothing is registered any more and indexes begin anew."""

@@ -4,11 +4,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.cluster.processes import Component, can_listen, free_ports
 from tests.servers.programs import Programs
+from tests.servers.server import Server
 
 START_SECONDS = 10.0
 COMMAND_SECONDS = 10.0
@@ -45,7 +44,7 @@ class KnotCommandError(Exception):
     """Knot refused a command; the message has the command and what it said."""
 
 
-class Knot:
+class Knot(Server):
     """A name server, which runs inside the ``with`` block, and what a test does to its records.
 
     Records are written as in a zone file, each with a TTL: ``www 2 A 192.0.2.1``. Names outside its zones are REFUSED.
@@ -78,33 +77,18 @@ class Knot:
         listen = ", ".join(f'"{host}@{self.port}"' for host in ("127.0.0.1", "::1") if can_listen(host))
         listed = "".join(f'  - domain: "{zone}"\n' for zone in zones)
         settings.write_text(_SETTINGS.format(directory=directory, listen=listen) + listed)
-        self._server = Component(
-            programs.paths["knotd"],
-            ["--config", str(settings)],
-            directory=directory,
-            environment=programs.environment,
+        super().__init__(
+            Component(
+                programs.paths["knotd"],
+                ["--config", str(settings)],
+                directory=directory,
+                environment=programs.environment,
+            )
         )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    @property
-    def log(self) -> Path:
-        return self._server.log
 
     def start(self) -> None:
         """Start it, with each zone as it was last loaded, and wait until it answers."""
-        self._server.start(self._answers, seconds=START_SECONDS)
-
-    def kill(self) -> None:
-        """End it at once: nobody answers at its port any more."""
-        self._server.kill()
+        self._component.start(self._answers, seconds=START_SECONDS)
 
     def change(self, zone: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
         """Change a zone in one step: answers from now on are without ``remove`` and with ``add``.

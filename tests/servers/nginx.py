@@ -1,12 +1,11 @@
 """A real web server on loopback: nginx, with the configuration that a test gives it."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.cluster.processes import Component, free_ports
 from tests.cluster.rest import is_ok
 from tests.servers.programs import Programs
+from tests.servers.server import Server
 
 START_SECONDS = 10.0
 
@@ -41,7 +40,7 @@ listen 127.0.0.1:{port} ssl;
 """
 
 
-class Nginx:
+class Nginx(Server):
     """A web server, which runs inside the ``with`` block; one process.
 
     Attributes:
@@ -74,30 +73,15 @@ class Nginx:
                 locations=locations,
             )
         )
-        self._server = Component(
-            programs.paths["nginx"],
-            ["-p", str(directory), "-c", str(settings), "-e", "stderr"],
-            directory=directory,
-            environment=programs.environment,
+        super().__init__(
+            Component(
+                programs.paths["nginx"],
+                ["-p", str(directory), "-c", str(settings), "-e", "stderr"],
+                directory=directory,
+                environment=programs.environment,
+            )
         )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    @property
-    def log(self) -> Path:
-        return self._server.log
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._server.start(lambda: is_ok(f"{self.url}/is-it-up"), seconds=START_SECONDS)
-
-    def kill(self) -> None:
-        """End it at once: connections break and its ports refuse."""
-        self._server.kill()
+        self._component.start(lambda: is_ok(f"{self.url}/is-it-up"), seconds=START_SECONDS)

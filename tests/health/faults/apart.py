@@ -8,7 +8,6 @@ import ctypes
 import functools
 import gc
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,8 @@ from types import TracebackType
 from typing import Any, Final, ParamSpec, Self
 
 import pytest
+
+from tests.networks import require_networks
 
 P = ParamSpec("P")
 
@@ -54,11 +55,7 @@ def in_own_network(test: Callable[[Networks], Awaitable[None]]) -> Callable[[], 
             await test(networks)
 
     def wrapper() -> None:
-        lacking = _lacking()
-        if lacking and os.environ.get("CI") == "true":
-            pytest.fail(lacking)
-        if lacking:
-            pytest.skip(lacking)
+        require_networks()
         _forked(with_networks)
 
     wrapper.__name__, wrapper.__doc__, wrapper.__module__ = test.__name__, test.__doc__, test.__module__
@@ -130,17 +127,6 @@ class Networks:
                 _call(_LIBC.setns, here, _CLONE_NEWNET)
         finally:
             os.close(here)
-
-
-@functools.cache
-def _lacking() -> str:
-    """What is missing here for networks of one's own; "" where nothing is."""
-    missing = [program for program in ("ip", "unshare") if shutil.which(program) is None]
-    if missing:
-        return f"there is no {' and no '.join(missing)} here (Debian's iproute2 and util-linux)"
-    command = ["unshare", "--user", "--map-root-user", "--net", "ip", "link", "add", "cable", "type", "veth"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return f"no networks of one's own here: {done.stderr.strip()}" if done.returncode else ""
 
 
 def _own_network() -> None:

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.health.faults.kinds import Kinds
-from tests.health.listeners import Live, live
-
-
-@pytest.fixture
-async def probing() -> AsyncIterator[Live]:
-    async with live() as running:
-        yield running
 
 
 @pytest.fixture(scope="package")
