@@ -122,11 +122,6 @@ class ServiceState:
         self._told[source] = observation, now
         return last_good.observe(self._relabellings[source].apply(observation), now)
 
-    @property
-    def all_reported(self) -> bool:
-        """Whether every source has a good answer in effect, and one that can be used: until then removals wait."""
-        return not self.unusable and all(last_good.reported for last_good in self.sources.values())
-
     def standings(self) -> dict[str, Standing]:
         """How each source stands."""
         return {name: last_good.standing() for name, last_good in self.sources.items()}

@@ -101,7 +101,7 @@ def test_until_a_source_has_reported_what_is_published_is_carried_and_kept_as_it
     decision = service.look(shown(a192_0_2_1=True, a192_0_2_2=False))
     assert states(decision) == {A: True, B: False}
     assert set(whys(decision).values()) == {Why.KEPT}
-    assert not service.state.all_reported
+    assert not service.state.settled
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.SUSPECT, Outcome.EMPTY, Outcome.GONE])
