@@ -24,7 +24,8 @@ from benchmarks import probes
 from benchmarks.figures import Row, print_table
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import FileManifests, ManifestFeed
-from extsync.engine.run import Engine, Options
+from extsync.engine.options import Options
+from extsync.engine.run import Engine
 from extsync.engine.world import World
 from extsync.kube.memory import MemoryStore
 from extsync.model import Health

@@ -21,7 +21,8 @@ from extsync.cli.world import world_of
 from extsync.config.loader import LoadResult, load
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import ManifestFeed
-from extsync.engine.run import Engine, Options
+from extsync.engine.options import Options
+from extsync.engine.run import Engine
 from extsync.engine.telling import because, place, state_word
 from extsync.errors import ExtsyncError
 from extsync.kube.memory import MemoryStore

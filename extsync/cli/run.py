@@ -17,7 +17,8 @@ from extsync.cli.world import cluster, settings_of
 from extsync.config.settings import Settings
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import FileManifests, ManifestFeed
-from extsync.engine.run import Engine, Options
+from extsync.engine.options import Options
+from extsync.engine.run import Engine
 from extsync.errors import ConfigError
 from extsync.plan.doubt import DoubtPolicy
 

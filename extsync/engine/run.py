@@ -11,31 +11,28 @@ import asyncio
 import logging
 from functools import partial
 
-import msgspec
-
-from extsync.changes import Change
 from extsync.config.loader import Loaded, LoadResult
 from extsync.config.problems import Problem
 from extsync.engine.desired import Step
+from extsync.engine.isolation import Isolation
+from extsync.engine.kept import Kept
 from extsync.engine.manifests import ManifestFeed
+from extsync.engine.options import Options
 from extsync.engine.prepare import prepare
 from extsync.engine.prober import make_prober
-from extsync.engine.probing import CUT_OFF, KEPT, Probing
+from extsync.engine.probing import Probing
+from extsync.engine.publishing import Publisher
 from extsync.engine.queue import WorkQueue
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
-from extsync.engine.telling import describe, failure, transitions
-from extsync.engine.tidings import Tidings
 from extsync.engine.view import ClusterView
 from extsync.engine.world import World, no_fence
-from extsync.errors import ConfigError, StoreError
+from extsync.errors import ConfigError
 from extsync.kube.events import Recorder
-from extsync.kube.flow import Backoff, TokenBucket
-from extsync.kube.writer import Failed, Fence, ObjectKey, Writer, Written, object_key
+from extsync.kube.flow import TokenBucket
+from extsync.kube.writer import Fence, Writer, Written
 from extsync.model import Observation, ServiceKey
-from extsync.plan.changes import Changes
-from extsync.plan.doubt import DoubtPolicy, Freeze, SelfDoubt
-from extsync.plan.plan import Current
+from extsync.plan.doubt import SelfDoubt
 from extsync.plan.removal import removal
 from extsync.seams import Timer
 
@@ -52,26 +49,6 @@ SOONEST = 0.01
 """Seconds until the soonest look at a service that nothing but time asks for."""
 
 
-class Options(msgspec.Struct, frozen=True):
-    """Process settings, as far as the engine reads them; durations in seconds. ``namespaces`` empty: all.
-
-    ``probe_workers`` 0: probes are made in this process.
-    """
-
-    owner: str = "default"
-    instance: str = "extsync"
-    namespaces: tuple[str, ...] = ()
-    concurrency: int = 4
-    qps: float = 20.0
-    burst: int = 30
-    request_timeout: float = 10.0
-    max_in_flight: int = 10_000
-    probe_workers: int = 0
-    probe_source_addresses: tuple[str, ...] = ()
-    doubt: DoubtPolicy = DoubtPolicy()
-    sentinels: tuple[tuple[str, int], ...] = ()
-
-
 class Engine:
     """Runs every service of the manifests against one store."""
 
@@ -80,8 +57,6 @@ class Engine:
         self._options = options
         clock = world.clock
         self._queue = WorkQueue(clock)
-        self._backoff = Backoff(random=world.random)
-        self._conflicts = Backoff(random=world.random, base=0.05)
         self._view = ClusterView(
             world.store,
             clock=clock,
@@ -98,7 +73,7 @@ class Engine:
             wake=self._verdicts_changed.set,
         )
         self._probing = Probing(self._prober, on_change=self._verdicts_of, doubt=SelfDoubt(options.doubt))
-        self._writer = Writer(
+        writer = Writer(
             world.store,
             clock=clock,
             limiter=TokenBucket(clock=clock, qps=options.qps, burst=options.burst),
@@ -107,13 +82,13 @@ class Engine:
             deleted=self._view.deleted,
             timeout=options.request_timeout,
         )
+        self._publisher = Publisher(writer, self._queue, random=world.random)
         self._recorder = Recorder(world.store, clock=clock, random=world.random, instance=options.instance)
-        self._services: dict[ServiceKey, _Kept] = {}
+        self._isolation = Isolation(self._probing, self._recorder, clock)
+        self._services: dict[ServiceKey, Kept] = {}
         self._problems: frozenset[Problem] = frozenset()
-        self._unanswered: dict[ServiceKey, None] = {}
         self._refused: dict[ServiceKey, Loaded] = {}
         self._said: dict[ServiceKey, str] = {}
-        self._freeze: Freeze | None = None
         self._tasks: asyncio.TaskGroup
 
     async def run(self, feed: ManifestFeed) -> None:
@@ -172,7 +147,7 @@ class Engine:
         kept = self._services.get(key)
         if kept is None or kept.leaving:
             sources = RunningSources(self._world, self._tasks, observe=partial(self._observe, key))
-            kept = self._services[key] = _Kept(ServiceState(prepared), sources)
+            kept = self._services[key] = Kept(ServiceState(prepared), sources)
             log.info("%s: kept from now on, as %s says", key, loaded.file)
         else:
             kept.state.take(prepared)
@@ -222,27 +197,7 @@ class Engine:
             timer = None
             if look_again is not None:
                 timer = clock.call_later(max(0.0, look_again - clock.monotonic()), self._verdicts_changed.set)
-            self._tell_freeze()
-
-    def _tell_freeze(self) -> None:
-        known, self._freeze = self._freeze, self._probing.freeze
-        if known is None and self._freeze is not None:
-            log.warning("%s: %s; no failure is believed until that is over", CUT_OFF, self._freeze.reason)
-        elif known is not None and self._freeze is None:
-            lasted = self._world.clock.monotonic() - known.since
-            log.warning("failures are believed again, after %.0f s: what still fails now is not ready", lasted)
-
-    def _record_freeze(self, kept: _Kept, current: Current) -> None:
-        """Puts an event on the Service of which failures are not believed, and when they are again."""
-        frozen = self._probing.is_frozen(kept.state.key)
-        if frozen is kept.frozen or current.service is None:
-            return
-        kept.frozen = frozen
-        if frozen:
-            self._recorder.tell(current.service, "Warning", "ProberIsolated", KEPT)
-        else:
-            text = "extsync seems to have its network again: failing checks count"
-            self._recorder.tell(current.service, "Normal", "ProberConnected", text)
+            self._isolation.log()
 
     # ---- reconcile ---------------------------------------------------------------------------------------------------
 
@@ -261,33 +216,11 @@ class Engine:
         try:
             written = await self._reconcile(kept)
         except Exception:  # a defect: it must not take the other services down with it
-            wait = self._backoff.failed(key)
-            log.exception("%s: a defect in extsync; tried again in %.0f s", key, wait)
-            self._queue.add_after(key, wait)
-            return
-        if written.unanswered:
-            kept.unanswered.update((object_key(change), change) for change in written.unanswered)
-            self._unanswered[key] = None
+            log.exception("%s: a defect in extsync; tried again in %.0f s", key, self._publisher.failed(key))
         else:
-            self._unanswered.pop(key, None)
-        if written.done:
-            self._wake_unanswered(key)
-        if written.complete:
-            self._backoff.forget(key)
-            self._conflicts.forget(key)
-        elif written.stale:  # what is there now has been read already
-            self._queue.add_after(key, self._conflicts.failed(key))
-        else:
-            self._queue.add_after(key, max(self._backoff.failed(key), written.retry_after or 0.0))
+            self._publisher.settle(kept, written)
 
-    def _wake_unanswered(self, answered: ServiceKey) -> None:
-        """The API server answers again: whoever waits because it did not need wait no longer."""
-        waiting = [key for key in self._unanswered if key != answered]
-        for key in waiting:
-            del self._unanswered[key]
-            self._queue.add(key)
-
-    async def _reconcile(self, kept: _Kept) -> Written:
+    async def _reconcile(self, kept: Kept) -> Written:
         """current, desired, plan, write: one look at one service."""
         key, clock = kept.state.key, self._world.clock
         if kept.leaving:
@@ -300,100 +233,22 @@ class Engine:
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
         kept.tell_sources(now)
         kept.report(decision, self._probing.remarks(key))
-        self._record_freeze(kept, current)
+        self._isolation.record(kept, current.service)
         if decision.look_again is not None:
             self._queue.add_after(key, max(SOONEST, decision.look_again - now))
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
-        return await self._write(kept, decision.plan.changes)
+        return await self._publisher.write(kept, decision.plan.changes)
 
-    async def _remove(self, kept: _Kept) -> Written:
+    async def _remove(self, kept: Kept) -> Written:
         """Takes away what was made for a service whose manifest is gone."""
         key = kept.state.key
         self._probing.forget(key)
         # A Service that its manifest did not keep stays, also where it could not be released.
         with_service = kept.state.prepared.wish is not None
         changes = removal(self._view.current(key), self._options.owner, with_service=with_service)
-        written = await self._write(kept, changes)
+        written = await self._publisher.write(kept, changes)
         if self._services.get(key) is kept and written.complete and not written.skipped:
             del self._services[key]
-            self._queue.forget(key)
-            self._backoff.forget(key)
-            self._conflicts.forget(key)
-            self._unanswered.pop(key, None)
+            self._publisher.forget(key)
         return written
-
-    async def _write(self, kept: _Kept, changes: Changes) -> Written:
-        key, prepared = kept.state.key, kept.state.prepared
-        if changes.is_empty:
-            kept.warn([])
-            return Written()
-        if kept.unanswered:
-            return await self._find_out(kept)
-        written = await self._writer.write(
-            changes.items,
-            writes_per_minute=prepared.manifest.spec.policy.writes_per_minute,
-            is_superseded=partial(self._queue.is_dirty, key),
-        )
-        for done in written.done:
-            log.info("%s: %s: %s", key, describe(done.change), done.change.reason)
-        kept.warn(
-            [failure(failed.change, failed.error) for failed in written.failed]
-            + [f"{describe(one.change)} is put off: its writesPerMinute are used up" for one in written.deferred]
-        )
-        return written
-
-    async def _find_out(self, kept: _Kept) -> Written:
-        """What became of the writes without an answer is read before anything else is written."""
-        for name, change in list(kept.unanswered.items()):
-            try:
-                await self._writer.reread(change)
-            except StoreError as error:
-                return Written(failed=(Failed(change, error),))
-            del kept.unanswered[name]
-        self._queue.add(kept.state.key)  # to plan from what is there
-        return Written()
-
-
-class _Kept:
-    """A service that is kept: its state, its running sources and what was last said of it.
-
-    ``frozen``: its failures are not believed. ``unanswered`` are writes of which it is not known whether they were
-    made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it.
-    """
-
-    def __init__(self, state: ServiceState, sources: RunningSources) -> None:
-        self.state = state
-        self.sources = sources
-        self.decision: Decision | None = None
-        self.leaving = False
-        self.rests_until = 0.0
-        self.frozen = False
-        self.unanswered: dict[ObjectKey, Change] = {}
-        self._tidings = Tidings()
-        self._remarked: frozenset[str] = frozenset()
-        self._warned: frozenset[str] = frozenset()
-
-    def tell_sources(self, now: float) -> None:
-        """Logs what turned in the sources: what leaves after a hold, and what is back."""
-        for line in self._tidings.tell(self.state.sources, now):
-            log.info("%s: %s", self.state.key, line)
-
-    def report(self, decision: Decision, more: list[str]) -> None:
-        """Logs what is new in ``decision``: endpoints that changed, and what there is to say of the service."""
-        key, before, self.decision = self.state.key, self.decision, decision
-        for line in transitions(before, decision, rejected=self.state.merged.rejected):
-            log.info("%s: %s", key, line)
-        remarks = [*self.state.remarks(decision), *self.state.waits, *more]
-        self._remarked = _log_new(key, remarks, self._remarked)
-
-    def warn(self, lines: list[str]) -> None:
-        """Logs what went wrong with the last writes, where it is not what went wrong the time before."""
-        self._warned = _log_new(self.state.key, lines, self._warned)
-
-
-def _log_new(key: ServiceKey, lines: list[str], said: frozenset[str]) -> frozenset[str]:
-    for line in dict.fromkeys(lines):
-        if line not in said:
-            log.warning("%s: %s", key, line)
-    return frozenset(lines)

@@ -13,9 +13,10 @@ from extsync.config.loader import Loaded, LoadResult, load
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.once import Once
+from extsync.engine.options import Options
 from extsync.engine.passes import OnceOptions, ServiceResult
 from extsync.engine.prepare import HURRY, Prepared, prepare
-from extsync.engine.run import Engine, Options
+from extsync.engine.run import Engine
 from extsync.engine.watching import Watching
 from extsync.engine.world import World
 from extsync.kube.memory import Fault, MemoryStore

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from extsync.engine.options import Options
 from extsync.engine.prober import make_prober
-from extsync.engine.run import Options
 from extsync.health.prober import Prober
 from extsync.health.workers.pool import ProberPool
 from tests.engine.support import NAMESPACE, PORT, A, B, Rig, manifest, ready

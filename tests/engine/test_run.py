@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from extsync.engine.run import Options
+from extsync.engine.options import Options
 from extsync.engine.service import ServiceState
 from extsync.errors import ConfigError, Forbidden
 from extsync.health.registry import CheckRegistry

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from extsync.engine.run import Options
+from extsync.engine.options import Options
 from extsync.objects import Event
 from extsync.plan.doubt import DoubtPolicy
 from extsync.seams.virtual import virtual_time

@@ -6,8 +6,8 @@ import errno
 
 import pytest
 
+from extsync.engine.options import Options
 from extsync.engine.probing import STALE
-from extsync.engine.run import Options
 from extsync.errors import Unavailable
 from extsync.kube.memory import Fault
 from extsync.objects import Endpoints, EndpointSlice

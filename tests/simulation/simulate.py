@@ -12,7 +12,8 @@ from contextlib import suppress
 
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import ManifestFeed
-from extsync.engine.run import Engine, Options
+from extsync.engine.options import Options
+from extsync.engine.run import Engine
 from extsync.engine.world import World as Seams
 from extsync.errors import Conflict, TooManyRequests, Unavailable
 from extsync.kube.memory import Fault, MemoryStore

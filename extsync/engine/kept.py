@@ -1,0 +1,59 @@
+"""A service that a run keeps, and what was last said of it."""
+
+from __future__ import annotations
+
+import logging
+
+from extsync.changes import Change
+from extsync.engine.service import Decision, ServiceState
+from extsync.engine.sources import RunningSources
+from extsync.engine.telling import transitions
+from extsync.engine.tidings import Tidings
+from extsync.kube.writer import ObjectKey
+from extsync.model import ServiceKey
+
+log = logging.getLogger(__name__)
+
+
+class Kept:
+    """A service that is kept: its state, its running sources and what was last said of it.
+
+    ``frozen``: its failures are not believed. ``unanswered`` are writes of which it is not known whether they were
+    made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it.
+    """
+
+    def __init__(self, state: ServiceState, sources: RunningSources) -> None:
+        self.state = state
+        self.sources = sources
+        self.decision: Decision | None = None
+        self.leaving = False
+        self.rests_until = 0.0
+        self.frozen = False
+        self.unanswered: dict[ObjectKey, Change] = {}
+        self._tidings = Tidings()
+        self._remarked: frozenset[str] = frozenset()
+        self._warned: frozenset[str] = frozenset()
+
+    def tell_sources(self, now: float) -> None:
+        """Logs what turned in the sources: what leaves after a hold, and what is back."""
+        for line in self._tidings.tell(self.state.sources, now):
+            log.info("%s: %s", self.state.key, line)
+
+    def report(self, decision: Decision, more: list[str]) -> None:
+        """Logs what is new in ``decision``: endpoints that changed, and what there is to say of the service."""
+        key, before, self.decision = self.state.key, self.decision, decision
+        for line in transitions(before, decision, rejected=self.state.merged.rejected):
+            log.info("%s: %s", key, line)
+        remarks = [*self.state.remarks(decision), *self.state.waits, *more]
+        self._remarked = _log_new(key, remarks, self._remarked)
+
+    def warn(self, lines: list[str]) -> None:
+        """Logs what went wrong with the last writes, where it is not what went wrong the time before."""
+        self._warned = _log_new(self.state.key, lines, self._warned)
+
+
+def _log_new(key: ServiceKey, lines: list[str], said: frozenset[str]) -> frozenset[str]:
+    for line in dict.fromkeys(lines):
+        if line not in said:
+            log.warning("%s: %s", key, line)
+    return frozenset(lines)

@@ -1,0 +1,27 @@
+"""The process settings, as far as the engine reads them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from extsync.plan.doubt import DoubtPolicy
+
+
+class Options(msgspec.Struct, frozen=True):
+    """Durations in seconds. ``namespaces`` empty: all.
+
+    ``probe_workers`` 0: probes are made in this process.
+    """
+
+    owner: str = "default"
+    instance: str = "extsync"
+    namespaces: tuple[str, ...] = ()
+    concurrency: int = 4
+    qps: float = 20.0
+    burst: int = 30
+    request_timeout: float = 10.0
+    max_in_flight: int = 10_000
+    probe_workers: int = 0
+    probe_source_addresses: tuple[str, ...] = ()
+    doubt: DoubtPolicy = DoubtPolicy()
+    sentinels: tuple[tuple[str, int], ...] = ()
