@@ -6,6 +6,8 @@ boundary, and nothing above the adapter looks at status codes.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class ExtsyncError(Exception):
     """Base of all errors of this package; its text is fit to be shown to a person."""
@@ -24,19 +26,30 @@ class ReadFailed(ExtsyncError):
 
 
 class StoreError(ExtsyncError):
-    """A request to the store failed. Subclasses say how; the text says which object."""
+    """A request to the store failed. Subclasses say how; the text says which object.
+
+    ``code`` is HTTP's, for metrics; "unavailable" where there was no answer, or a 5xx.
+    """
+
+    code: ClassVar[str] = "unavailable"
 
 
 class NotFound(StoreError):
     """404: the object is not there (any more)."""
 
+    code = "404"
+
 
 class AlreadyExists(StoreError):
     """409 AlreadyExists: a create met an object of that name."""
 
+    code = "409"
+
 
 class Conflict(StoreError):
     """409: the resourceVersion or uid of the request is not the object's. Nothing was written: read and plan again."""
+
+    code = "409"
 
 
 class FieldConflict(Conflict):
@@ -50,6 +63,8 @@ class FieldConflict(Conflict):
 class Invalid(StoreError):
     """400 or 422: the store refuses the object. ``causes`` are (field, message) pairs."""
 
+    code = "422"
+
     def __init__(self, message: str, causes: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)
         self.causes = causes
@@ -57,6 +72,8 @@ class Invalid(StoreError):
 
 class Forbidden(StoreError):
     """401 or 403: no permission; retried slowly, since rights can be given later."""
+
+    code = "403"
 
 
 FORBIDDEN_CURE = "; deploy/base/clusterrole.yaml has the rights that extsync needs"
@@ -66,13 +83,19 @@ FORBIDDEN_CURE = "; deploy/base/clusterrole.yaml has the rights that extsync nee
 class Terminating(StoreError):
     """403 with cause NamespaceTerminating: the namespace is going away; nothing is created in it."""
 
+    code = "403"
+
 
 class Expired(StoreError):
     """410: the resourceVersion of a list or watch is too old; list again."""
 
+    code = "410"
+
 
 class TooManyRequests(StoreError):
     """429: retry after ``retry_after`` seconds."""
+
+    code = "429"
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
@@ -81,6 +104,8 @@ class TooManyRequests(StoreError):
 
 class TooLarge(StoreError):
     """413, or etcd's "request is too large": the object does not fit."""
+
+    code = "413"
 
 
 class Unavailable(StoreError):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 from extsync.changes import Change
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
+from extsync.engine.tally import Tally, tally
 from extsync.engine.telling import transitions
 from extsync.engine.tidings import Tidings
 from extsync.kube.writer import ObjectKey
-from extsync.model import ServiceKey
+from extsync.model import Endpoint, Outcome, ServiceKey
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +21,8 @@ class Kept:
     """A service that is kept: its state, its running sources and what was last said of it.
 
     ``frozen``: its failures are not believed. ``unanswered`` are writes of which it is not known whether they were
-    made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it.
+    made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it. ``reports`` are
+    how many there were of each source, by outcome.
     """
 
     def __init__(self, state: ServiceState, sources: RunningSources) -> None:
@@ -30,9 +33,18 @@ class Kept:
         self.rests_until = 0.0
         self.frozen = False
         self.unanswered: dict[ObjectKey, Change] = {}
+        self.reports: Counter[tuple[str, Outcome]] = Counter()
         self._tidings = Tidings()
         self._remarked: frozenset[str] = frozenset()
         self._warned: frozenset[str] = frozenset()
+        self._tallied: tuple[tuple[Endpoint, ...], Tally] = (), Tally()
+
+    def tally(self) -> Tally:
+        """How many of the endpoints of the latest decision are how."""
+        endpoints = () if self.decision is None else self.decision.endpoints
+        if endpoints is not self._tallied[0]:
+            self._tallied = endpoints, tally(endpoints)
+        return self._tallied[1]
 
     def tell_sources(self, now: float) -> None:
         """Logs what turned in the sources: what leaves after a hold, and what is back."""

@@ -7,7 +7,8 @@ without a lookup. They are the prober's, except where it is doubted (``plan/doub
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -56,10 +57,10 @@ class _Watch:
     """One service's part: its candidates, the id of each target ("": nothing checks it) and its verdict, aligned.
 
     ``stale`` is how many of the verdicts are, ``noted`` how many have a note. ``published`` is what the objects showed
-    at the latest look.
+    at the latest look. ``transitions`` are how often a verdict became what it says.
     """
 
-    __slots__ = ("candidates", "fault", "ids", "noted", "published", "rules", "stale", "verdicts")
+    __slots__ = ("candidates", "fault", "ids", "noted", "published", "rules", "stale", "transitions", "verdicts")
 
     def __init__(self) -> None:
         self.rules: tuple[Rule, ...] = ()
@@ -70,6 +71,7 @@ class _Watch:
         self.stale = 0
         self.noted = 0
         self.fault = ""
+        self.transitions: Counter[Health] = Counter()
 
 
 class Probing:
@@ -150,6 +152,11 @@ class Probing:
         watch = self._watches.get(key)
         return "" if watch is None else watch.fault
 
+    def transitions(self, key: ServiceKey) -> Mapping[Health, int]:
+        """How often the verdict on an endpoint of a service became what it says."""
+        watch = self._watches.get(key)
+        return {} if watch is None else watch.transitions
+
     def is_frozen(self, key: ServiceKey) -> bool:
         """Whether endpoints of a service fail and are not believed."""
         return self._doubt is not None and self._doubt.withheld(key) > 0
@@ -212,6 +219,8 @@ class Probing:
             key, index = place
             watch, now = self._watches[key], self._believed(target, verdict, at)
             before, watch.verdicts[index] = watch.verdicts[index], now
+            if before is None or before.health is not now.health:
+                watch.transitions[now.health] += 1
             watch.noted += _has_note(now) - _has_note(before)
             some_were, watch.stale = watch.stale > 0, watch.stale + now.stale - _is_stale(before)
             # Staleness by itself decides nothing: the service is looked at only where there is something new to tell.

@@ -18,7 +18,7 @@ class WorkQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ready: deque[ServiceKey] = deque()
+        self._ready: deque[tuple[ServiceKey, float]] = deque()
         self._dirty: set[ServiceKey] = set()
         self._served: set[ServiceKey] = set()
         self._timers: dict[ServiceKey, tuple[float, Timer]] = {}
@@ -27,6 +27,11 @@ class WorkQueue:
     def __len__(self) -> int:
         """How many keys wait, without those that are being served or are due later."""
         return len(self._ready)
+
+    @property
+    def age(self) -> float:
+        """Seconds for which the first key has been waiting; 0 where none waits."""
+        return self._clock.monotonic() - self._ready[0][1] if self._ready else 0.0
 
     @property
     def idle(self) -> bool:
@@ -67,7 +72,7 @@ class WorkQueue:
         while not self._ready:
             self._filled.clear()
             await self._filled.wait()
-        key = self._ready.popleft()
+        key, _ = self._ready.popleft()
         self._dirty.discard(key)
         self._served.add(key)
         return key
@@ -89,5 +94,5 @@ class WorkQueue:
         self.add(key)
 
     def _push(self, key: ServiceKey) -> None:
-        self._ready.append(key)
+        self._ready.append((key, self._clock.monotonic()))
         self._filled.set()

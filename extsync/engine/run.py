@@ -25,11 +25,14 @@ from extsync.engine.publishing import Publisher
 from extsync.engine.queue import WorkQueue
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
+from extsync.engine.status import ProcessStatus, ServiceStatus, service_status
 from extsync.engine.view import ClusterView
 from extsync.engine.world import World, no_fence
 from extsync.errors import ConfigError
+from extsync.histogram import Histogram
 from extsync.kube.events import Recorder
 from extsync.kube.flow import TokenBucket
+from extsync.kube.metered import Metered
 from extsync.kube.writer import Fence, Writer, Written
 from extsync.model import Observation, ServiceKey
 from extsync.plan.doubt import SelfDoubt
@@ -45,6 +48,9 @@ SPREAD = 57.0
 """Seconds over which the writes per minute of a service are spread while its verdicts keep changing, as at a start or
 when a rack loses its power: then no verdict has to wait until a minute is over."""
 
+PLAN_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""The bounds between which durations of plans are counted."""
+
 SOONEST = 0.01
 """Seconds until the soonest look at a service that nothing but time asks for."""
 
@@ -56,9 +62,10 @@ class Engine:
         self._world = world
         self._options = options
         clock = world.clock
+        store = self._store = Metered(world.store, clock)
         self._queue = WorkQueue(clock)
         self._view = ClusterView(
-            world.store,
+            store,
             clock=clock,
             random=world.random,
             namespaces=options.namespaces,
@@ -74,7 +81,7 @@ class Engine:
         )
         self._probing = Probing(self._prober, on_change=self._verdicts_of, doubt=SelfDoubt(options.doubt))
         writer = Writer(
-            world.store,
+            store,
             clock=clock,
             limiter=TokenBucket(clock=clock, qps=options.qps, burst=options.burst),
             fence=fence,
@@ -83,9 +90,11 @@ class Engine:
             timeout=options.request_timeout,
         )
         self._publisher = Publisher(writer, self._queue, random=world.random)
-        self._recorder = Recorder(world.store, clock=clock, random=world.random, instance=options.instance)
+        self._recorder = Recorder(store, clock=clock, random=world.random, instance=options.instance)
         self._isolation = Isolation(self._probing, self._recorder, clock)
         self._services: dict[ServiceKey, Kept] = {}
+        self._plan_seconds = Histogram.of(*PLAN_SECONDS)
+        self._synced = self._loaded = False
         self._problems: frozenset[Problem] = frozenset()
         self._refused: dict[ServiceKey, Loaded] = {}
         self._said: dict[ServiceKey, str] = {}
@@ -103,12 +112,46 @@ class Engine:
                 tasks.create_task(self._recorder.run(), name="events")
                 tasks.create_task(feed.run(self._take), name="manifests")
                 await self._view.synced()
+                self._synced = True
                 log.info("read what the cluster has")
                 for number in range(self._options.concurrency):
                     tasks.create_task(self._work(), name=f"worker-{number}")
         finally:
             self._queue.close()
             await self._prober.close()
+
+    def status(self) -> ProcessStatus:
+        """The process as it is now."""
+        freeze = self._probing.freeze
+        return ProcessStatus(
+            owner=self._options.owner,
+            instance=self._options.instance,
+            synced=self._synced and self._loaded,
+            services=len(self._services),
+            queued=len(self._queue),
+            queue_age=self._queue.age,
+            isolated="" if freeze is None else freeze.reason,
+            probes=self._prober.stats,
+            requests=self._store.requests,
+            plan_seconds=self._plan_seconds,
+            events_dropped=self._recorder.dropped,
+        )
+
+    def service_status(self, key: ServiceKey) -> ServiceStatus | None:
+        """One service as it is now; None where it is not kept."""
+        kept = self._services.get(key)
+        if kept is None:
+            return None
+        return service_status(
+            kept,
+            transitions=self._probing.transitions(key),
+            isolated=self._probing.is_frozen(key),
+            now=self._world.clock.monotonic(),
+        )
+
+    def keys(self) -> list[ServiceKey]:
+        """The services that are kept, sorted."""
+        return sorted(self._services)
 
     def services(self) -> dict[ServiceKey, tuple[ServiceState, Decision | None]]:
         """Every service that is kept, with what the last look at it decided."""
@@ -118,6 +161,7 @@ class Engine:
 
     def _take(self, step: Step, result: LoadResult) -> None:
         """Takes up what a load of the manifests changed."""
+        self._loaded = True
         known, self._problems = self._problems, frozenset(result.problems)
         for problem in (problem for problem in result.problems if problem not in known):
             log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
@@ -170,9 +214,10 @@ class Engine:
             log.error("%s: %s", key, text)
 
     def _observe(self, key: ServiceKey, source: str, observation: Observation) -> None:
-        kept = self._services.get(key)
-        if kept is not None and kept.state.observe(source, observation, self._world.clock.monotonic()):
-            self._queue.add(key)
+        if kept := self._services.get(key):
+            kept.reports[source, observation.outcome] += 1
+            if kept.state.observe(source, observation, self._world.clock.monotonic()):
+                self._queue.add(key)
 
     # ---- what changes ------------------------------------------------------------------------------------------------
 
@@ -231,6 +276,7 @@ class Engine:
         published = kept.state.published(current)
         verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules, published=published)
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
+        self._plan_seconds.observe(clock.monotonic() - now)
         kept.tell_sources(now)
         kept.report(decision, self._probing.remarks(key))
         self._isolation.record(kept, current.service)

@@ -17,7 +17,7 @@ from extsync.health.limits import affordable, raise_descriptor_limit
 from extsync.health.record import Record, pace_of
 from extsync.health.scheduler import Scheduler
 from extsync.health.staleness import Staleness
-from extsync.health.target import Evidence, Probe, Sign, Stats, Target
+from extsync.health.target import Evidence, Probe, Sign, Stats, Target, latencies
 from extsync.health.thresholds import advance
 from extsync.health.verdicts import conclude
 from extsync.health.wheel import tick_after
@@ -68,6 +68,7 @@ class Prober:
         self._passed = 0
         self._failed = 0
         self._stale = 0
+        self._latency = latencies()
 
     async def start(self) -> None:
         """Makes the prober ready for targets."""
@@ -146,6 +147,7 @@ class Prober:
             kept=self._scheduler.kept,
             targets=len(self._entries),
             stale=self._stale,
+            latency=self._latency.copy(),
         )
 
     def _put(self, target: Target, entry: _Entry | None) -> None:
@@ -202,7 +204,9 @@ class Prober:
             reason = self._reasons.number(failure)
             record.outcome = record.failure = self._reasons.text(reason)
             record.note = ""
-        record.results = with_result(record.results, now, now - record.began, reason)
+        took = now - record.began
+        record.results = with_result(record.results, now, took, reason)
+        self._latency.observe(took)
         record.ended = now
         pace, run = record.pace, record.run
         health, record.run = advance(record.health, run, failure is None, pace.rise, pace.fall)

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from extsync.health.base import Check
+from extsync.histogram import Histogram
 from extsync.model import Health
 
 
@@ -102,6 +103,11 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     changes: tuple[Change, ...] = ()
 
 
+def latencies() -> Histogram:
+    """An empty histogram of the seconds that probes take."""
+    return Histogram.of(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
 class Stats(msgspec.Struct, frozen=True, gc=False):
     """Counts of a prober since its start, and how it is now.
 
@@ -110,7 +116,7 @@ class Stats(msgspec.Struct, frozen=True, gc=False):
     many targets have a stale verdict; it is brought up to date in the course of ten seconds.
     ``kept`` is how many connections wait for the next attempt of their probe.
     ``workers`` is how many worker processes are ready and ``replaced`` how many had to be replaced; both are 0 where
-    there are none.
+    there are none. ``latency`` has the seconds that each result took, passed and failed ones.
     """
 
     attempts: int
@@ -124,3 +130,4 @@ class Stats(msgspec.Struct, frozen=True, gc=False):
     kept: int = 0
     workers: int = 0
     replaced: int = 0
+    latency: Histogram = msgspec.field(default_factory=latencies)

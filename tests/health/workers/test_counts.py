@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from extsync.health.target import Stats
+from extsync.health.target import Stats, latencies
 from extsync.health.workers.counts import NOTHING, added, without_gauges
 
-SOME = Stats(**{name: number for number, name in enumerate(Stats.__struct_fields__, start=1)})
+NUMBERS = [name for name in Stats.__struct_fields__ if name != "latency"]
+SOME = Stats(**{name: number for number, name in enumerate(NUMBERS, start=1)}, latency=latencies())
+SOME.latency.observe(0.02)
 
 
 def test_every_field_adds_up() -> None:
-    assert msgspec.structs.astuple(added(SOME, SOME)) == tuple(2 * number for number in msgspec.structs.astuple(SOME))
+    both = added(SOME, SOME)
+    assert [getattr(both, name) for name in NUMBERS] == [2 * getattr(SOME, name) for name in NUMBERS]
+    assert (sum(both.latency.counts), both.latency.sum) == (2, 0.04)
     assert added(SOME, NOTHING) == SOME
 
 
