@@ -19,8 +19,7 @@ from extsync.engine.prepare import HURRY, Prepared, prepare
 from extsync.engine.run import Engine
 from extsync.engine.watching import Watching
 from extsync.engine.world import World
-from extsync.kube.memory import Fault, MemoryStore
-from extsync.kube.memory.store import Faults
+from extsync.kube.memory import Fault, Faults, MemoryStore
 from extsync.model import Backend, Observation, Outcome, ServiceKey
 from extsync.objects import Endpoints, EndpointSlice, KubeObject, Service
 from extsync.seams import SystemDialer

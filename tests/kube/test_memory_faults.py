@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from extsync.errors import Conflict, NotFound, Unavailable
-from extsync.kube.memory import Fault, MemoryStore
+from extsync.kube.memory import Fault, MemoryStore, Served
 from extsync.objects import Endpoints, EndpointSlice, KubeObject
 from extsync.seams.virtual import SeededRandom, VirtualClock, virtual_time
 from tests.contract.things import slice_of
@@ -176,3 +176,33 @@ async def test_a_request_lets_other_tasks_run() -> None:
 
     await asyncio.gather(request("a"), request("b"))
     assert order == ["ask a", "ask b", "answered a", "answered b"]
+
+
+@virtual_time
+async def test_a_late_request_of_a_caller_that_is_gone_arrives_all_the_same() -> None:
+    store = make_store("create", Fault(before=2.0, late=True))
+    task = asyncio.create_task(store.create(slice_of("default")))
+    await CLOCK.sleep(0.5)
+    task.cancel()
+    await CLOCK.sleep(1.4)
+    assert not is_there(store)
+    await CLOCK.sleep(0.2)
+    assert is_there(store)
+
+
+@virtual_time
+async def test_another_process_has_faults_of_its_own_and_tells_what_its_requests_came_to() -> None:
+    store = make_store("create", Fault(error=AWAY))
+    told: list[Served] = []
+    other = store.seen_from(clock=CLOCK, faults=lambda *asked: None, served=told.append)
+    made = await other.create(slice_of("default"))
+    assert is_there(store)
+    with contextlib.suppress(Conflict):
+        await other.update(replace(made, metadata=replace(made.metadata, resource_version="99")))
+    assert [(served.verb, served.key, served.late) for served in told] == [
+        ("create", ("default", "one"), False),
+        ("update", ("default", "one"), False),
+    ]
+    assert [type(served.error) for served in told] == [type(None), Conflict]
+    with pytest.raises(Unavailable, match="the API is away"):
+        await store.create(slice_of("default", "two"))

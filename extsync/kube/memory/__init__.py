@@ -13,6 +13,7 @@ Where it is known to differ:
 - Nothing makes endpoints or slices for a Service with a selector, and nothing deletes in the foreground.
 """
 
-from extsync.kube.memory.store import Fault, Faults, MemoryStore
+from extsync.kube.memory.faults import Fault, Faults, Served
+from extsync.kube.memory.store import MemoryStore
 
-__all__ = ["Fault", "Faults", "MemoryStore"]
+__all__ = ["Fault", "Faults", "MemoryStore", "Served"]

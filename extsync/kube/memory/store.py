@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -13,6 +14,7 @@ from extsync.errors import Invalid, StoreError, Unavailable
 from extsync.kube import codec, unknown
 from extsync.kube.memory import selectors
 from extsync.kube.memory.controllers import Controllers
+from extsync.kube.memory.faults import NO_FAULT, Asked, Fault, Faults, Served
 from extsync.kube.memory.history import Change, State
 from extsync.kube.memory.metadata import Json
 from extsync.kube.memory.server import Server
@@ -25,31 +27,6 @@ T = TypeVar("T")
 BOOKMARK_PERIOD = 60.0
 """Seconds between bookmarks of a watch, as the API server has it; one more comes shortly before the watch ends."""
 LAST_BOOKMARK = 2.0
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """What goes wrong with one request. Times are in seconds.
-
-    The request reaches the store after ``before``. There it is refused with ``error``, or carried out and answered
-    ``after`` that; ``lost`` loses the answer. Where it takes longer than the caller waits, or the answer is lost, the
-    caller gets Unavailable. A request that did not reach the store by then never does, unless it is ``late``.
-    """
-
-    before: float = 0.0
-    error: StoreError | None = None
-    after: float = 0.0
-    lost: bool = False
-    late: bool = False
-
-
-Faults: TypeAlias = Callable[[str, type[KubeObject], tuple[str, str]], Fault | None]
-"""Asked with the verb, the kind, and namespace and name ("" where there is none).
-
-The verbs are get, list, watch, create, update, delete and apply, and, for each event that a watch is about to deliver,
-"event": its ``before`` delays the event and what follows, and its ``error`` breaks the watch.
-"""
-
-_NO_FAULT = Fault()
 
 
 class MemoryStore(Store):
@@ -81,8 +58,18 @@ class MemoryStore(Store):
         self._server = Server(clock=clock, random=random, history=history, history_bytes=history_bytes)
         self._controllers = Controllers(self._server, clock=clock, random=random, delay=controller_delay)
         self._namespaces_on_demand = namespaces_on_demand
+        self._served: Callable[[Served], object] = lambda served: None
         for name in namespaces:
             self._server.namespaces.create(name)
+
+    def seen_from(self, *, clock: Clock, faults: Faults, served: Callable[[Served], object]) -> MemoryStore:
+        """The same objects as another process sees them: by its own clock, behind its own faults.
+
+        ``served`` is told of each of its requests at the moment at which that is carried out.
+        """
+        other = copy.copy(self)
+        other._clock, other.faults, other._served = clock, faults, served
+        return other
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[MemoryStore]:
@@ -248,17 +235,15 @@ class MemoryStore(Store):
         self, verb: str, kind: type[KubeObject], key: tuple[str, str], timeout: float, act: Callable[[], T]
     ) -> T:
         """Carries out one request, which takes what time its fault says and always lets other tasks run."""
-        fault = (self.faults and self.faults(verb, kind, key)) or _NO_FAULT
+        fault = (self.faults and self.faults(verb, kind, key)) or NO_FAULT
         what = f"{verb} {kind.__name__} {'/'.join(filter(None, key))}"
+        asked = Asked(verb, kind, key, act)
+        await self._travel(asked, fault, timeout)
         if fault.before >= timeout:
-            if fault.late:
-                self._clock.call_later(fault.before, _carry_out, act)
-            await self._clock.sleep(timeout)
             raise Unavailable(f"{what}: no answer within {timeout:g} s")
-        await self._clock.sleep(fault.before)
         if fault.error is not None:
             raise fault.error
-        outcome = _carry_out(act)
+        outcome = self._carry_out(asked)
         left = timeout - fault.before
         if fault.lost or fault.after >= left:
             await self._clock.sleep(left)
@@ -267,12 +252,39 @@ class MemoryStore(Store):
             await self._clock.sleep(fault.after)
         if isinstance(outcome, StoreError):
             raise outcome
+        return cast(T, outcome)
+
+    async def _travel(self, asked: Asked, fault: Fault, timeout: float) -> None:
+        """Waits until a request has arrived, or its caller has given it up: then a late one is still on its way."""
+        arrives = self._clock.monotonic() + fault.before
+        try:
+            await self._clock.sleep(min(fault.before, timeout))
+        except asyncio.CancelledError:
+            self._arrive_late(asked, fault, arrives)
+            raise
+        if fault.before >= timeout:
+            self._arrive_late(asked, fault, arrives)
+
+    def _arrive_late(self, asked: Asked, fault: Fault, arrives: float) -> None:
+        if fault.late:
+            wait = max(0.0, arrives - self._clock.monotonic())
+            self._clock.call_later(wait, self._carry_out, asked, True)
+
+    def _carry_out(self, asked: Asked, late: bool = False) -> object:
+        """What a request came to: its answer may yet be lost, be it good or bad."""
+        outcome: object
+        try:
+            outcome = asked.act()
+        except StoreError as error:
+            outcome = error
+        refusal = outcome if isinstance(outcome, StoreError) else None
+        self._served(Served(asked.verb, asked.kind, asked.key, late, refusal))
         return outcome
 
     async def _deliver(self, kind: type[K], event: WatchEvent[K], end: float) -> bool:
         """Whether an event that is due gets through before the watch ends; raises the error that breaks the watch."""
         key = event.object.key if event.object is not None else ("", "")
-        fault = (self.faults and self.faults("event", kind, key)) or _NO_FAULT
+        fault = (self.faults and self.faults("event", kind, key)) or NO_FAULT
         if fault.before:
             await self._clock.sleep(max(0.0, min(fault.before, end - self._clock.monotonic())))
         if fault.error is not None:
@@ -287,14 +299,6 @@ class MemoryStore(Store):
     def _make_namespace(self, name: str) -> None:
         if self._namespaces_on_demand:
             self._server.namespaces.create(name)
-
-
-def _carry_out(act: Callable[[], T]) -> T | StoreError:
-    """What a request came to: its answer may yet be lost, be it good or bad."""
-    try:
-        return act()
-    except StoreError as error:
-        return error
 
 
 def _version(text: str) -> int:
