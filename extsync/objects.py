@@ -265,6 +265,8 @@ MANAGED_BY = "extsync.dev"
 FIELD_MANAGER = "extsync"
 OWNER_LABEL = "extsync.dev/owner"
 GROUP_LABEL = "extsync.dev/group"
+WRITTEN_BY_ANNOTATION = "extsync.dev/written-by"
+"""Which replica wrote a slice or Endpoints, where replicas elect a leader."""
 
 # Names that Kubernetes gives a meaning to.
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"

@@ -21,8 +21,9 @@ class Kept:
     """A service that is kept: its state, its running sources and what was last said of it.
 
     ``frozen``: its failures are not believed. ``unanswered`` are writes of which it is not known whether they were
-    made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it. ``reports`` are
-    how many there were of each source, by outcome.
+    made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it. ``leads``: this
+    replica has led for it without a gap since the last look. ``reports`` are how many there were of each source, by
+    outcome.
     """
 
     def __init__(self, state: ServiceState, sources: RunningSources) -> None:
@@ -32,6 +33,7 @@ class Kept:
         self.leaving = False
         self.rests_until = 0.0
         self.frozen = False
+        self.leads = False
         self.unanswered: dict[ObjectKey, Change] = {}
         self.reports: Counter[tuple[str, Outcome]] = Counter()
         self._tidings = Tidings()
@@ -45,6 +47,12 @@ class Kept:
         if endpoints is not self._tallied[0]:
             self._tallied = endpoints, tally(endpoints)
         return self._tallied[1]
+
+    def begin_to_lead(self) -> None:
+        """What was decided beside another replica is to be published from now on."""
+        self.state.take_over()
+        self.rests_until = 0.0
+        self.leads = True
 
     def tell_sources(self, now: float) -> None:
         """Logs what turned in the sources: what leaves after a hold, and what is back."""

@@ -21,7 +21,7 @@ from extsync.engine.service import ServiceState
 from extsync.engine.snapshot import Snapshot
 from extsync.engine.telling import describe, failure
 from extsync.engine.withhold import EVERY_ONE_FAILS, keep_published
-from extsync.engine.world import World, context_of, no_fence
+from extsync.engine.world import World, context_of
 from extsync.errors import (
     AlreadyExists,
     ConfigError,
@@ -36,7 +36,7 @@ from extsync.errors import (
 )
 from extsync.health.prober import Prober
 from extsync.kube.flow import Backoff, TokenBucket
-from extsync.kube.writer import Fence, Writer, Written, object_key
+from extsync.kube.writer import Writer, Written, object_key
 from extsync.model import UNKNOWN, Endpoint, Observation, Outcome, ServiceKey, State, Verdict
 from extsync.objects import FIELD_MANAGER, KubeObject, Service
 from extsync.plan.changes import Changes, allowed
@@ -94,7 +94,6 @@ class Once:
         options: OnceOptions,
         *,
         view: Snapshot | None = None,
-        fence: Fence = no_fence,
         progress: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._world = world
@@ -110,7 +109,6 @@ class Once:
             world.store,
             clock=world.clock,
             limiter=TokenBucket(clock=world.clock, qps=options.qps, burst=options.burst),
-            fence=fence,
             written=self._view.written,
             deleted=self._view.deleted,
             timeout=options.request_timeout,

@@ -10,7 +10,8 @@ from extsync.plan.doubt import DoubtPolicy
 class Options(msgspec.Struct, frozen=True):
     """Durations in seconds. ``namespaces`` empty: all.
 
-    ``probe_workers`` 0: probes are made in this process.
+    ``probe_workers`` 0: probes are made in this process. ``standby_probes``: a replica probes for services for which it
+    does not lead, too.
     """
 
     owner: str = "default"
@@ -25,3 +26,4 @@ class Options(msgspec.Struct, frozen=True):
     probe_source_addresses: tuple[str, ...] = ()
     doubt: DoubtPolicy = DoubtPolicy()
     sentinels: tuple[tuple[str, int], ...] = ()
+    standby_probes: bool = True

@@ -6,9 +6,10 @@ import logging
 from functools import partial
 
 from extsync.engine.kept import Kept
+from extsync.engine.leading import Leadership
 from extsync.engine.queue import WorkQueue
 from extsync.engine.telling import describe, failure
-from extsync.errors import StoreError
+from extsync.errors import Fenced, StoreError
 from extsync.kube.flow import Backoff
 from extsync.kube.writer import Failed, Writer, Written, object_key
 from extsync.model import ServiceKey
@@ -21,8 +22,9 @@ log = logging.getLogger(__name__)
 class Publisher:
     """Writes the changes of one service after the other and puts on ``queue`` what has to be looked at again."""
 
-    def __init__(self, writer: Writer, queue: WorkQueue, *, random: Random) -> None:
+    def __init__(self, writer: Writer, queue: WorkQueue, leadership: Leadership, *, random: Random) -> None:
         self._writer = writer
+        self._leadership = leadership
         self._queue = queue
         self._failures = Backoff(random=random)
         self._conflicts = Backoff(random=random, base=0.05)
@@ -36,15 +38,19 @@ class Publisher:
             return Written()
         if kept.unanswered:
             return await self._find_out(kept)
-        written = await self._writer.write(
-            changes.items,
-            writes_per_minute=kept.state.prepared.manifest.spec.policy.writes_per_minute,
-            is_superseded=partial(self._queue.is_dirty, key),
-        )
+        with self._leadership.writing(key):
+            written = await self._writer.write(
+                changes.items,
+                fence=partial(self._leadership.fence, key),
+                stamp=partial(self._leadership.stamp, key),
+                writes_per_minute=kept.state.prepared.manifest.spec.policy.writes_per_minute,
+                is_superseded=partial(self._queue.is_dirty, key),
+            )
         for done in written.done:
             log.info("%s: %s: %s", key, describe(done.change), done.change.reason)
+        leads = self._leadership.leads(key)  # whoever leads no more need not be told that it may not write
         kept.warn(
-            [failure(failed.change, failed.error) for failed in written.failed]
+            [failure(one.change, one.error) for one in written.failed if leads or not isinstance(one.error, Fenced)]
             + [f"{describe(one.change)} is put off: its writesPerMinute are used up" for one in written.deferred]
         )
         return written
@@ -84,11 +90,15 @@ class Publisher:
         self._queue.add_after(key, wait)
         return wait
 
+    def afresh(self, key: ServiceKey) -> None:
+        """What failed before is tried at once."""
+        self._failures.forget(key)
+        self._conflicts.forget(key)
+
     def forget(self, key: ServiceKey) -> None:
         """Nothing is written for this service any more."""
         self._queue.forget(key)
-        self._failures.forget(key)
-        self._conflicts.forget(key)
+        self.afresh(key)
         self._unanswered.pop(key, None)
 
     def _wake_unanswered(self, answered: ServiceKey) -> None:

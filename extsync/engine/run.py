@@ -16,6 +16,7 @@ from extsync.config.problems import Problem
 from extsync.engine.desired import Step
 from extsync.engine.isolation import Isolation
 from extsync.engine.kept import Kept
+from extsync.engine.leading import Alone, Concerns, Leadership
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.options import Options
 from extsync.engine.prepare import prepare
@@ -27,13 +28,13 @@ from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
 from extsync.engine.status import ProcessStatus, ServiceStatus, service_status
 from extsync.engine.view import ClusterView
-from extsync.engine.world import World, no_fence
+from extsync.engine.world import World
 from extsync.errors import ConfigError
 from extsync.histogram import Histogram
 from extsync.kube.events import Recorder
 from extsync.kube.flow import TokenBucket
 from extsync.kube.metered import Metered
-from extsync.kube.writer import Fence, Writer, Written
+from extsync.kube.writer import Writer, Written
 from extsync.model import Observation, ServiceKey
 from extsync.plan.doubt import SelfDoubt
 from extsync.plan.removal import removal
@@ -56,11 +57,13 @@ SOONEST = 0.01
 
 
 class Engine:
-    """Runs every service of the manifests against one store."""
+    """Runs every service of the manifests against one store, and writes for those for which this replica leads."""
 
-    def __init__(self, world: World, options: Options, *, fence: Fence = no_fence) -> None:
+    def __init__(self, world: World, options: Options, *, leadership: Leadership | None = None) -> None:
+        """``leadership`` None: there is one replica only."""
         self._world = world
         self._options = options
+        self._leadership = leadership or Alone()
         clock = world.clock
         store = self._store = Metered(world.store, clock)
         self._queue = WorkQueue(clock)
@@ -84,13 +87,18 @@ class Engine:
             store,
             clock=clock,
             limiter=TokenBucket(clock=clock, qps=options.qps, burst=options.burst),
-            fence=fence,
             written=self._view.written,
             deleted=self._view.deleted,
             timeout=options.request_timeout,
         )
-        self._publisher = Publisher(writer, self._queue, random=world.random)
-        self._recorder = Recorder(store, clock=clock, random=world.random, instance=options.instance)
+        self._publisher = Publisher(writer, self._queue, self._leadership, random=world.random)
+        self._recorder = Recorder(
+            store,
+            clock=clock,
+            random=world.random,
+            instance=options.instance,
+            may_tell=lambda about: self._leadership.leads(ServiceKey(*about.key)),
+        )
         self._isolation = Isolation(self._probing, self._recorder, clock)
         self._services: dict[ServiceKey, Kept] = {}
         self._plan_seconds = Histogram.of(*PLAN_SECONDS)
@@ -114,6 +122,7 @@ class Engine:
                 await self._view.synced()
                 self._synced = True
                 log.info("read what the cluster has")
+                self._leadership.start(tasks, changed=self._leads_or_not, in_doubt=lambda: bool(self._probing.freeze))
                 for number in range(self._options.concurrency):
                     tasks.create_task(self._work(), name=f"worker-{number}")
         finally:
@@ -152,6 +161,10 @@ class Engine:
     def keys(self) -> list[ServiceKey]:
         """The services that are kept, sorted."""
         return sorted(self._services)
+
+    async def hand_over(self) -> None:
+        """Lets the writes under way end, and lets another replica take over; ``run`` is to be cancelled then."""
+        await self._leadership.hand_over()
 
     def services(self) -> dict[ServiceKey, tuple[ServiceState, Decision | None]]:
         """Every service that is kept, with what the last look at it decided."""
@@ -229,6 +242,13 @@ class Engine:
         if kept := self._services.get(key):
             self._queue.add_after(key, kept.rests_until - self._world.clock.monotonic())
 
+    def _leads_or_not(self, concerns: Concerns) -> None:
+        """This replica begins or ceases to lead for some services."""
+        for key, kept in self._services.items():
+            if concerns(key):
+                kept.leads = kept.leads and self._leadership.leads(key)
+                self._queue.add(key)
+
     async def _collect_verdicts(self) -> None:
         clock = self._world.clock
         timer: Timer | None = None
@@ -268,23 +288,42 @@ class Engine:
     async def _reconcile(self, kept: Kept) -> Written:
         """current, desired, plan, write: one look at one service."""
         key, clock = kept.state.key, self._world.clock
+        self._see_who_leads(kept)
         if kept.leaving:
             return await self._remove(kept)
         current = self._view.current(key)
         now = clock.monotonic()
         candidates = kept.state.candidates(current, now)
+        if not (kept.leads or self._options.standby_probes):
+            return self._stand_by(kept, now)
         published = kept.state.published(current)
         verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules, published=published)
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
         self._plan_seconds.observe(clock.monotonic() - now)
         kept.tell_sources(now)
         kept.report(decision, self._probing.remarks(key))
-        self._isolation.record(kept, current.service)
         if decision.look_again is not None:
             self._queue.add_after(key, max(SOONEST, decision.look_again - now))
+        if not kept.leads:
+            return Written()
+        self._isolation.record(kept, current.service)
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
         return await self._publisher.write(kept, decision.plan.changes)
+
+    def _see_who_leads(self, kept: Kept) -> None:
+        leads = self._leadership.leads(kept.state.key)
+        if leads and not kept.leads:
+            self._publisher.afresh(kept.state.key)
+            kept.begin_to_lead()
+        kept.leads = leads
+
+    def _stand_by(self, kept: Kept, now: float) -> Written:
+        """Follows the sources and leaves the probing to the replica that leads."""
+        self._probing.forget(kept.state.key)
+        kept.state.rest()
+        kept.tell_sources(now)
+        return Written()
 
     async def _remove(self, kept: Kept) -> Written:
         """Takes away what was made for a service whose manifest is gone."""
@@ -293,6 +332,8 @@ class Engine:
         # A Service that its manifest did not keep stays, also where it could not be released.
         with_service = kept.state.prepared.wish is not None
         changes = removal(self._view.current(key), self._options.owner, with_service=with_service)
+        if not (kept.leads or changes.is_empty):
+            return Written()
         written = await self._publisher.write(kept, changes)
         if self._services.get(key) is kept and written.complete and not written.skipped:
             del self._services[key]

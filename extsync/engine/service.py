@@ -114,6 +114,15 @@ class ServiceState:
         self._asked_since = {name: at for name, at in self._asked_since.items() if name in sources}
         self._tier_state = None  # priorities may mean something else from now on
 
+    def take_over(self) -> None:
+        """Begins to lead: until now another replica published, so what was taken over from there is read once more."""
+        self._judged.recall()
+        self.settled = False  # which tiers are found published is asked once more
+
+    def rest(self) -> None:
+        """Knows no verdicts any more: endpoints will be as they are published then, as after a start."""
+        self._judged = Judged()
+
     def observe(self, source: str, observation: Observation, now: float) -> bool:
         """Takes in a report of one of the sources; returns whether a look may find anything new for it."""
         last_good = self.sources.get(source)

@@ -46,8 +46,3 @@ def context_of(block: SourceBlock, prepared: Prepared, world: World, *, patience
         watcher=world.watcher,
         patience=patience,
     )
-
-
-def no_fence() -> float | None:
-    """Without leader election a write is always allowed."""
-    return None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias, TypeVar
 
@@ -69,10 +70,22 @@ class _Bucket(msgspec.Struct):
 
 
 class Recorder:
-    """Writes events into a store while ``run`` runs. ``instance`` names this process."""
+    """Writes events into a store while ``run`` runs. ``instance`` names this process.
 
-    def __init__(self, store: Store, *, clock: Clock, random: Random, instance: str) -> None:
+    ``may_tell`` says of which objects this replica may speak: of what several replicas see one tells.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        random: Random,
+        instance: str,
+        may_tell: Callable[[KubeObject], bool] = lambda about: True,
+    ) -> None:
         self._store = store
+        self._may_tell = may_tell
         self._clock = clock
         self._instance = instance
         self._queue: asyncio.Queue[_Told] = asyncio.Queue(MOST_QUEUED)
@@ -87,6 +100,8 @@ class Recorder:
 
     def tell(self, about: KubeObject, type_: EventType, reason: str, message: str) -> None:
         """Says something about an object; never waits. ``reason`` is one word in CamelCase."""
+        if not self._may_tell(about):
+            return
         metadata = about.metadata
         reference = ObjectReference(
             kind=type(about).__name__,

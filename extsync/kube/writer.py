@@ -27,12 +27,16 @@ from extsync.errors import (
     Unavailable,
 )
 from extsync.kube.flow import TokenBucket, WriteBudget
+from extsync.kube.stamp import Stamp, stamped
 from extsync.kube.store import Store
 from extsync.objects import FIELD_MANAGER, KubeObject, Service
 from extsync.seams import Clock
 
 Fence: TypeAlias = Callable[[], float | None]
 """Seconds during which a request may still run, None for as long as it takes; raises Fenced where none may start."""
+
+Stamping: TypeAlias = Callable[[], Stamp | None]
+"""What to stamp an object with that is about to be written; None: nothing."""
 
 ObjectKey: TypeAlias = tuple[type[KubeObject], str, str]
 """Kind, namespace and name."""
@@ -48,6 +52,16 @@ OLD_PLAN = 1.0
 
 MAX_UNANSWERED = 2
 """So many requests in a row without an answer end a round: waiting for each time-out in turn helps nobody."""
+
+
+def unfenced() -> float | None:
+    """The fence of whoever writes alone: always open."""
+    return None
+
+
+def unstamped() -> Stamp | None:
+    """The stamp of whoever writes alone: none."""
+    return None
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -153,7 +167,6 @@ class Writer:
         *,
         clock: Clock,
         limiter: TokenBucket,
-        fence: Fence,
         written: Callable[[KubeObject], object],
         deleted: Callable[[type[KubeObject], str, str, str], object],
         timeout: float = 10.0,
@@ -162,7 +175,6 @@ class Writer:
         self._limiter = limiter
         self._clock = clock
         self._budget = WriteBudget(clock=clock)
-        self._fence = fence
         self._written = written
         self._deleted = deleted
         self._timeout = timeout
@@ -171,10 +183,14 @@ class Writer:
         self,
         changes: Sequence[Change],
         *,
+        fence: Fence = unfenced,
+        stamp: Stamping = unstamped,
         writes_per_minute: int = 60,
         is_superseded: Callable[[], bool] = lambda: False,
     ) -> Written:
         """Makes ``changes`` in their order and never raises for one that fails.
+
+        ``fence`` and ``stamp`` are asked before each request.
 
         - What fails does not stop the others, except that nothing is taken away once something that adds has failed
           or was put off: an endpoint on its way from one object to another would be in neither.
@@ -184,7 +200,7 @@ class Writer:
           from has changed: a late write of an old plan is how outages are made. At least one change is tried, so that
           a slow server and restless inputs together do not keep everything from being written.
         """
-        current = _Round()
+        current = _Round(fence, stamp)
         began = self._clock.monotonic()
         for change in changes:
             if self._clock.monotonic() - began > OLD_PLAN and is_superseded():
@@ -202,9 +218,9 @@ class Writer:
 
     async def _attempt(self, change: Change, current: _Round, writes_per_minute: int) -> None:
         try:
-            seconds = await self._turn()
+            seconds = await self._turn(current.fence)
             self._budget.spend(object_key(change), writes_per_minute)
-            obj = await self._send(change, seconds)
+            obj = await self._send(change, current.stamp(), seconds)
         except Terminating as error:
             current.skip(change, str(error))
         except NotFound as error:
@@ -224,23 +240,23 @@ class Writer:
         else:
             current.succeed(change, obj)
 
-    async def _turn(self) -> float:
+    async def _turn(self, fence: Fence) -> float:
         """Waits until a request may be sent, and returns the seconds that it may take."""
         await self._limiter.take()
-        left = self._fence()
+        left = fence()
         if left is None:
             return self._timeout
         if left - FENCE_MARGIN < MIN_TIMEOUT:
             raise Fenced(f"not written: a request could outlast the {left:.1f} s left until another replica may write")
         return min(self._timeout, left - FENCE_MARGIN)
 
-    async def _send(self, change: Change, seconds: float) -> KubeObject | None:
+    async def _send(self, change: Change, stamp: Stamp | None, seconds: float) -> KubeObject | None:
         obj: KubeObject
         match change:
             case Create():
-                obj = await self._store.create(change.obj, timeout=seconds)
+                obj = await self._store.create(stamped(change.obj, stamp), timeout=seconds)
             case Update():
-                obj = await self._store.update(change.obj, timeout=seconds)
+                obj = await self._store.update(stamped(change.obj, stamp), timeout=seconds)
             case ApplyService():
                 obj = await self._store.apply_service(change.body, field_manager=FIELD_MANAGER, timeout=seconds)
             case Delete(kind=kind, namespace=namespace, name=name, uid=uid, resource_version=version):
@@ -280,7 +296,9 @@ class Writer:
 class _Round:
     """The state of one call of ``write``."""
 
-    def __init__(self) -> None:
+    def __init__(self, fence: Fence, stamp: Stamping) -> None:
+        self.fence = fence
+        self.stamp = stamp
         self._done: list[Done] = []
         self._failed: list[Failed] = []
         self._deferred: list[Deferred] = []

@@ -7,6 +7,7 @@ keeps its state until its own thresholds are met.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Protocol
 
 from extsync.model import Endpoint, Health, Identity, State, Verdict, Why
@@ -34,6 +35,13 @@ class Judged:
         self.candidates: Sequence[Candidate] = ()
         self.verdicts: tuple[Verdict | None, ...] = ()
         self.endpoints: tuple[Endpoint, ...] = ()
+
+    def recall(self) -> None:
+        """Forgets what was decided without a verdict, so that the next call takes it from what is published then."""
+        kept = [e.why not in (Why.KEPT, Why.NEW) for e in self.endpoints]
+        self.candidates = tuple(compress(self.candidates, kept))
+        self.verdicts = tuple(compress(self.verdicts, kept))
+        self.endpoints = tuple(compress(self.endpoints, kept))
 
 
 def judge(

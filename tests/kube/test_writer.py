@@ -47,7 +47,6 @@ class Scene:
             self.store,
             clock=self.clock,
             limiter=TokenBucket(clock=self.clock, qps=qps, burst=burst),
-            fence=lambda: self.left(),
             written=lambda obj: self.told.append(f"written {obj.metadata.name} {obj.metadata.resource_version}"),
             deleted=lambda kind, namespace, name, uid: self.told.append(f"deleted {name} {uid}"),
             timeout=timeout,
@@ -59,7 +58,7 @@ class Scene:
 
     async def write(self, *changes: Change, **options: Any) -> Written:
         self.requests.clear()
-        return await self.writer.write(changes, **options)
+        return await self.writer.write(changes, fence=lambda: self.left(), **options)
 
     def _fault(self, verb: str, kind: type[KubeObject], key: tuple[str, str]) -> Fault | None:
         self.requests.append(f"{verb} {key[1]}")
