@@ -527,17 +527,16 @@ class TestWithTheWriter:
                 store,
                 clock=on.clock,
                 limiter=TokenBucket(clock=on.clock, qps=10.0, burst=10),
-                fence=leader.elector.fence,
                 written=lambda obj: None,
                 deleted=lambda *gone: None,
             )
             closes = on.now + leader.elector.fence()
             leader.faults = lambda verb: Fault(before=99.0)
             await on.clock.sleep(1.0)
-            [failed] = (await writer.write([Create(slice_of("default"))])).failed
+            [failed] = (await writer.write([Create(slice_of("default"))], fence=leader.elector.fence)).failed
             assert isinstance(failed, Failed)
             assert on.now == pytest.approx(closes - FENCE_MARGIN)
-            [failed] = (await writer.write([Create(slice_of("default"))])).failed
+            [failed] = (await writer.write([Create(slice_of("default"))], fence=leader.elector.fence)).failed
             assert isinstance(failed.error, Fenced)
 
 

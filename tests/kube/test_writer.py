@@ -24,8 +24,9 @@ from extsync.errors import (
 )
 from extsync.kube.flow import TokenBucket
 from extsync.kube.memory import Fault, MemoryStore
+from extsync.kube.stamp import Stamp, stamp_of
 from extsync.kube.writer import OLD_PLAN, Deferred, Done, Failed, Skipped, Writer, Written, object_key, verb
-from extsync.objects import EndpointSlice, KubeObject, Service, SlicePort
+from extsync.objects import WRITTEN_BY_ANNOTATION, EndpointSlice, KubeObject, Service, SlicePort
 from extsync.seams.virtual import SeededRandom, VirtualClock, virtual_time
 from tests.contract.things import service_body, slice_of
 
@@ -363,3 +364,46 @@ class TestFence:
         written = await scene.write(create("a"), Delete(Service, "default", "x", uid="1"))
         assert scene.requests == []
         assert str(written.stopped) == "somebody else leads"
+
+
+STAMP = Stamp(namespace="extsync", lease="extsync-default", transitions=4, identity="host-1f")
+
+
+class TestStamp:
+    @virtual_time
+    async def test_what_is_created_and_updated_bears_the_stamp_of_that_moment(self) -> None:
+        scene = Scene()
+        old = await scene.slice("a")
+        stamps = iter([STAMP, replace(STAMP, transitions=6)])
+        await scene.write(flip(old), create("b"), stamp=lambda: next(stamps))
+        assert [stamp_of(await scene.store.get(EndpointSlice, "default", name)) for name in "ab"] == [
+            STAMP,
+            replace(STAMP, transitions=6),
+        ]
+
+    @virtual_time
+    async def test_other_annotations_stay(self) -> None:
+        scene = Scene()
+        old = await scene.slice("a")
+        noted = replace(old, metadata=replace(old.metadata, annotations={"note": "mine"}))
+        await scene.write(flip(noted), stamp=lambda: STAMP)
+        there = await scene.store.get(EndpointSlice, "default", "a")
+        assert there.annotations == {"note": "mine", WRITTEN_BY_ANNOTATION: "extsync/extsync-default/4/host-1f"}
+
+    @virtual_time
+    async def test_a_write_without_a_stamp_takes_off_the_one_of_another(self) -> None:
+        scene = Scene()
+        await scene.write(create("a"), stamp=lambda: STAMP)
+        await scene.write(flip(await scene.store.get(EndpointSlice, "default", "a")))
+        assert (await scene.store.get(EndpointSlice, "default", "a")).metadata.annotations is None
+
+    @virtual_time
+    async def test_a_service_is_not_stamped(self) -> None:
+        scene = Scene()
+        await scene.write(ApplyService(service_body("default", "svc")), stamp=lambda: STAMP)
+        assert stamp_of(await scene.store.get(Service, "default", "svc")) is None
+
+
+@pytest.mark.parametrize("text", ["", "a/b/c", "a/b/x/d", "a//1/d", "a/b/1/d/e", "a/b/-1/d"])
+def test_what_is_no_stamp_is_not_read_as_one(text: str) -> None:
+    assert Stamp.parse(text) is None
