@@ -68,6 +68,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cluster(run)
     _add_settings(run)
     run.add_argument(
+        "--listen",
+        metavar="ADDRESS:PORT",
+        help="where metrics and health are served (default: 127.0.0.1:9440), or none",
+    )
+    run.add_argument(
         "--probe-workers", type=int, default=None, metavar="N", help="processes that probe (default: 0, in this one)"
     )
 

@@ -21,6 +21,7 @@ from extsync.engine.options import Options
 from extsync.engine.run import Engine
 from extsync.errors import ConfigError
 from extsync.plan.doubt import DoubtPolicy
+from extsync.web.server import serving
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,11 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
             poll_interval=settings.manifest_poll_interval,
             hint=manifests.changed,
         )
-        engine = asyncio.create_task(Engine(world, options_of(settings)).run(feed))
+        core = Engine(world, options_of(settings))
+        if settings.listen != "none":
+            host, port = _address(settings.listen)
+            await resources.enter_async_context(serving(core, host=host, port=port, clock=world.clock))
+        engine = asyncio.create_task(core.run(feed))
         stop = asyncio.create_task(stopped.wait())
         await asyncio.wait([engine, stop], return_when=asyncio.FIRST_COMPLETED)
         if not engine.done():
@@ -84,10 +89,10 @@ def options_of(settings: Settings) -> Options:
             window=settings.self_doubt_window,
             max_freeze=settings.max_freeze,
         ),
-        sentinels=tuple(map(_sentinel, settings.sentinels)),
+        sentinels=tuple(map(_address, settings.sentinels)),
     )
 
 
-def _sentinel(text: str) -> tuple[str, int]:
+def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)

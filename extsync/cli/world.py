@@ -23,7 +23,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
     Raises ConfigError.
     """
-    flags: dict[str, Any] = {name: getattr(args, name, None) for name in ("owner", "probe_workers")}
+    flags: dict[str, Any] = {name: getattr(args, name, None) for name in ("owner", "probe_workers", "listen")}
     return load_settings(args.config, overrides={name: flag for name, flag in flags.items() if flag is not None})
 
 

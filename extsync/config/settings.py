@@ -93,6 +93,20 @@ Sentinel = Annotated[str, AfterValidator(_sentinel)]
 """Where a connection is accepted whenever the network is there: an IP address and a port."""
 
 
+def _listen(text: str) -> str:
+    if text == "none":
+        return text
+    host, _, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        address = None
+    if address is None or (":" in bare) is not (host != bare) or not (port.isdecimal() and int(port) < 65536):
+        raise ValueError("is no address with a port: write 127.0.0.1:9440, 0.0.0.0:9440 or [::]:9440, or none")
+    return text
+
+
 class Settings(BaseSettings):
     """What holds for the whole process, whatever the manifests. Durations are in seconds."""
 
@@ -103,6 +117,7 @@ class Settings(BaseSettings):
     owner: Annotated[str, AfterValidator(_owner)] = "default"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9440"
     namespaces: Annotated[Items[DnsLabel], NoDecode, BeforeValidator(_split)] = ()
     concurrency: Count = 4
     qps: Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)] = 20.0

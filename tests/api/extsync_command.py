@@ -64,7 +64,9 @@ class Running:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("EXTSYNC_")}
+    """No port that all of them would want."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("EXTSYNC_")}
+    return {**ours, "EXTSYNC_LISTEN": "none"}
 
 
 def manifest(

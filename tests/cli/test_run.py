@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -27,8 +28,8 @@ def config(tmp_path: Path) -> Iterator[Path]:
 def run_until(*arguments: str | Path, says: tuple[str, ...], number: signal.Signals, stdin: str = "") -> str:
     """Runs until everything in ``says`` was logged, then sends the signal; returns the log."""
     command = [str(COMMAND), "run", *map(str, arguments)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    pipe, environment = subprocess.PIPE, {"EXTSYNC_LISTEN": "none", **os.environ}
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(stdin)
@@ -88,3 +89,19 @@ def test_a_wrong_number_of_probe_workers_is_refused(config: Path, tmp_path: Path
     path = write(tmp_path / "m.json", manifest())
     done = extsync("run", "-f", path, "--kubeconfig", config, "--probe-workers", "65")
     assert (done.returncode, done.stderr) == (1, "extsync: --probe-workers: must be at most 64\n")
+
+
+def test_metrics_and_health_are_served_where_it_is_told(config: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.json", manifest())
+    says = ("metrics and health at http://127.0.0.1:",)
+    run_until("-f", path, "--kubeconfig", config, "--listen", "127.0.0.1:0", says=says, number=signal.SIGTERM)
+
+
+def test_an_address_that_is_taken_ends_it_with_what_to_do(config: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.json", manifest())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = extsync("run", "-f", path, "--kubeconfig", config, "--listen", address)
+    said = f"extsync: listen: {address} cannot be listened on: "
+    assert (done.returncode, done.stderr.splitlines()[-1][: len(said)]) == (1, said)
+    assert "choose another address and port, or none" in done.stderr

@@ -1,0 +1,111 @@
+"""The status port on a real socket: health, readiness and metrics, for reading only."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp import ClientSession, ClientTimeout
+
+from extsync.cli.world import world_of
+from extsync.engine.desired import Desired
+from extsync.engine.manifests import ManifestFeed
+from extsync.engine.options import Options
+from extsync.engine.run import Engine
+from extsync.errors import ConfigError
+from extsync.kube.memory import MemoryStore
+from extsync.seams import SystemClock, SystemRandom
+from extsync.web.server import serving
+from tests.engine.support import NAMESPACE, A, Manifests, manifest, rack
+
+pytestmark = pytest.mark.sockets
+
+LOOPBACK = "127.0.0.1"
+
+
+class Port:
+    """The status port of an engine that need not run."""
+
+    def __init__(self, session: ClientSession, number: int, engine: Engine, store: MemoryStore) -> None:
+        self._session = session
+        self.number = number
+        self.engine = engine
+        self._store = store
+
+    async def ask(self, path: str, *, method: str = "GET", accept: str = "") -> tuple[int, str, str]:
+        """Status, content type and text."""
+        url = f"http://{LOOPBACK}:{self.number}{path}"
+        async with self._session.request(method, url, headers={"Accept": accept}) as answer:
+            return answer.status, answer.headers.get("Content-Type", ""), await answer.text()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        manifests = Manifests()
+        manifests.put(manifest("web", rack(A), checks=[]))
+        feed = ManifestFeed(
+            manifests, Desired(removal_delay=60.0), clock=SystemClock(), poll_interval=10.0, hint=manifests.changed
+        )
+        async with self._store.running():
+            run = asyncio.create_task(self.engine.run(feed))
+            yield
+            run.cancel()
+            with suppress(asyncio.CancelledError):
+                await run
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[Port]:
+    clock = SystemClock()
+    store = MemoryStore(clock=clock, random=SystemRandom(), namespaces=[NAMESPACE])
+    engine = Engine(world_of(store), Options(namespaces=(NAMESPACE,)))
+    async with (
+        serving(engine, host=LOOPBACK, port=0, clock=clock) as number,
+        ClientSession(timeout=ClientTimeout(total=10.0)) as session,
+    ):
+        yield Port(session, number, engine, store)
+
+
+async def test_it_is_ready_once_the_cluster_and_the_manifests_have_been_read(port: Port) -> None:
+    assert (await port.ask("/healthz"))[0] == 200
+    status, _, text = await port.ask("/readyz")
+    assert (status, text) == (503, "the cluster and the manifests have not been read yet\n")
+    async with port.running():
+        while (await port.ask("/readyz"))[0] != 200:
+            pass
+
+
+async def test_metrics_come_in_the_format_that_is_asked_for(port: Port) -> None:
+    async with port.running():
+        while (
+            'extsync_service_endpoints{namespace="test",service="web",state="ready"} 1.0'
+            not in (answer := await port.ask("/metrics"))[2]
+        ):
+            pass
+        assert answer[1].startswith("text/plain; version=0.0.4")
+        status, content_type, text = await port.ask("/metrics", accept="application/openmetrics-text; version=1.0.0")
+        assert (status, content_type.split(";")[0]) == (200, "application/openmetrics-text")
+        assert text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_nothing_can_be_written(port: Port, path: str, method: str) -> None:
+    assert (await port.ask(path, method=method))[0] == 405
+
+
+async def test_what_there_is_not_is_not_found(port: Port) -> None:
+    assert (await port.ask("/"))[0] == 404
+
+
+async def test_an_address_in_use_is_said_with_its_cure(port: Port) -> None:
+    with pytest.raises(ConfigError, match=rf"^listen: 127\.0\.0\.1:{port.number} cannot be listened on: .* or none$"):
+        async with serving(port.engine, host=LOOPBACK, port=port.number, clock=SystemClock()):
+            pass
+
+
+async def test_it_listens_where_it_is_told_alone(port: Port) -> None:
+    with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+        other.connect(("127.0.0.2", port.number))
