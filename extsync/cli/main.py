@@ -115,6 +115,22 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings(diff)
     _add_probing(diff)
 
+    importing = _command(
+        commands, "import", "turn hand-written Endpoints and slices into manifests; writes nothing", module="importing"
+    )
+    importing.add_argument(
+        "objects", nargs="*", metavar="endpoints/NAME", help="what to import: endpoints/NAME, or service/NAME"
+    )
+    importing.add_argument("--all", action="store_true", help="everything hand-written in the namespace")
+    importing.add_argument(
+        "-A", "--all-namespaces", action="store_true", help="everything hand-written in all namespaces"
+    )
+    importing.add_argument("-n", "--namespace", default=None, help="namespace of the objects (default: default)")
+    _add_cluster(importing)
+    importing.add_argument(
+        "--config", default=None, metavar="FILE", help="process settings (then EXTSYNC_*, then flags)"
+    )
+
     render = _command(commands, "render", "print the objects as YAML, without a cluster", module="render")
     _add_manifests(render)
     render.add_argument("--probe", action="store_true", help="probe the backends; otherwise all are as declared")

@@ -24,6 +24,35 @@ def to_yaml(service: ExternalService, *, defaults: bool = False) -> str:
     return text
 
 
+def to_text(service: ExternalService) -> str:
+    """The same as people write manifests: what a short entry of a list says is on one line."""
+    text: str = yaml.dump(_short(to_data(service)), Dumper=_Dumper, sort_keys=False, width=120)
+    return text
+
+
+def _short(data: Any) -> Any:
+    """``data`` with the entries of lists, and lists of plain values, marked as ones to write on one line."""
+    if isinstance(data, dict):
+        return {key: _short(value) for key, value in data.items()}
+    if isinstance(data, list):
+        if not any(isinstance(entry, dict | list) for entry in data):
+            return _LineOfValues(data)
+        return [_short(entry) if _has_list(entry) else _Line(entry) for entry in data]
+    return data
+
+
+def _has_list(data: Any) -> bool:
+    return isinstance(data, list) or (isinstance(data, dict) and any(map(_has_list, data.values())))
+
+
+class _Line(dict[str, Any]):
+    """A mapping to be written on one line."""
+
+
+class _LineOfValues(list[Any]):
+    """A list to be written on one line."""
+
+
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Quotes every text that some reader of YAML would take for something else; writes no aliases."""
 
@@ -37,4 +66,16 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     return node
 
 
+def _represent_line(dumper: _Dumper, data: dict[str, Any]) -> yaml.MappingNode:
+    node: yaml.MappingNode = dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True)
+    return node
+
+
+def _represent_values(dumper: _Dumper, data: list[Any]) -> yaml.SequenceNode:
+    node: yaml.SequenceNode = dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+    return node
+
+
 _Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(_Line, _represent_line)
+_Dumper.add_representer(_LineOfValues, _represent_values)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extsync.config.dump import to_data, to_yaml
+from extsync.config.dump import to_data, to_text, to_yaml
 from extsync.config.loader import load
 from tests.config.texts import PORTS, SOURCES, load_one, manifest
 
@@ -19,6 +19,16 @@ EXAMPLES = Path(__file__).parents[2] / "config" / "manifests"
 def test_a_dump_reads_back_as_the_same_manifest(defaults: bool) -> None:
     for loaded in load([EXAMPLES]).manifests:
         assert load_one(to_yaml(loaded.manifest, defaults=defaults)) == loaded.manifest
+
+
+def test_as_text_too_and_short_entries_are_on_one_line() -> None:
+    for loaded in load([EXAMPLES]).manifests:
+        assert load_one(to_text(loaded.manifest)) == loaded.manifest
+    text = to_text(load_one(manifest(PORTS + SOURCES + "publish: [EndpointSlice]\n")))
+    lines = [line.strip() for line in text.splitlines()]
+    assert "- {name: mysql, port: 3306}" in lines
+    assert "- {address: 192.0.2.1}" in lines
+    assert "publish: [EndpointSlice]" in lines
 
 
 def test_a_dump_has_what_was_written_in_canonical_form() -> None:

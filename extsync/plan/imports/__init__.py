@@ -1,0 +1,1 @@
+"""Import: hand-written Endpoints and slices become the manifest that publishes the same endpoints. Pure."""
