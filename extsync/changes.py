@@ -26,16 +26,21 @@ class Update(msgspec.Struct, frozen=True):
     An endpoint that moves from one object to another must never be in neither. So an update that ``takes_away``
     endpoints from its object is not made once a create, or an update that ``adds`` endpoints, has failed before it.
     A plan that knows better than the cautious defaults says so, above all of a flip: it neither adds nor takes away.
+    ``adopts``: the object was nobody's and becomes ours, which people are to be told.
     """
 
     obj: KubeObject
     reason: str = ""
     adds: bool = True
     takes_away: bool = True
+    adopts: bool = False
 
 
 class Delete(msgspec.Struct, frozen=True):
-    """Delete that very object; not made once a create, or an update that adds, has failed before it."""
+    """Delete that very object; not made once a create, or an update that adds, has failed before it.
+
+    ``adopts``: the object was nobody's, and one of ours has taken its place.
+    """
 
     kind: type[KubeObject]
     namespace: str
@@ -43,12 +48,14 @@ class Delete(msgspec.Struct, frozen=True):
     uid: str
     resource_version: str | None = None
     reason: str = ""
+    adopts: bool = False
 
     @classmethod
-    def of(cls, obj: KubeObject, reason: str) -> Delete:
+    def of(cls, obj: KubeObject, reason: str, *, adopts: bool = False) -> Delete:
         """The deletion of that very version of ``obj``: what somebody changed since is looked at once more."""
         metadata = obj.metadata
-        return cls(type(obj), metadata.namespace, metadata.name, metadata.uid or "", metadata.resource_version, reason)
+        uid = metadata.uid or ""
+        return cls(type(obj), metadata.namespace, metadata.name, uid, metadata.resource_version, reason, adopts)
 
 
 class ApplyService(msgspec.Struct, frozen=True):

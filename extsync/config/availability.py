@@ -13,7 +13,6 @@ from extsync.config.policy import Policy
 from extsync.config.sources import Source
 
 _NOT_YET: Final[tuple[tuple[Place, Callable[[Policy], bool]], ...]] = (
-    (("adopt",), lambda policy: policy.adopt != "Never"),
     (("guard",), lambda policy: policy.guard != Policy().guard),
 )
 

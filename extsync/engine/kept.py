@@ -13,6 +13,7 @@ from extsync.engine.telling import transitions
 from extsync.engine.tidings import Tidings
 from extsync.kube.writer import ObjectKey
 from extsync.model import Endpoint, Outcome, ServiceKey
+from extsync.plan.policy import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class Kept:
     ``frozen``: its failures are not believed. ``unanswered`` are writes of which it is not known whether they were
     made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it. ``leads``: this
     replica has led for it without a gap since the last look. ``reports`` are how many there were of each source, by
-    outcome.
+    outcome. ``refused`` is of what there have been events.
     """
 
     def __init__(self, state: ServiceState, sources: RunningSources) -> None:
@@ -35,6 +36,7 @@ class Kept:
         self.frozen = False
         self.leads = False
         self.unanswered: dict[ObjectKey, Change] = {}
+        self.refused: frozenset[Refusal] = frozenset()
         self.reports: Counter[tuple[str, Outcome]] = Counter()
         self._tidings = Tidings()
         self._remarked: frozenset[str] = frozenset()

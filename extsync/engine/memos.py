@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from operator import is_not
 
-from extsync.plan.endpoints import endpoints_are_ours
+from extsync.plan.endpoints import endpoints_adoptable, endpoints_are_ours
 from extsync.plan.merge import Merged, SourceSet, merge
 from extsync.plan.ownership import Whose, whose
 from extsync.plan.plan import Current
+from extsync.plan.policy import PackPolicy
 from extsync.plan.ports import PortSpec
 from extsync.plan.published import Published
 
@@ -33,21 +34,23 @@ class PublishedMemo:
         self._asked: tuple[object, ...] = ()
         self._published = Published()
 
-    def read(self, current: Current, owner: str) -> Published:
-        asked = (owner, current.service, current.endpoints, *current.slices)
+    def read(self, current: Current, policy: PackPolicy) -> Published:
+        asked = (policy.owner, policy.adopt, current.service, current.endpoints, *current.slices)
         if len(asked) != len(self._asked) or any(map(is_not, asked, self._asked)):
-            self._asked, self._published = asked, _published(current, owner)
+            self._asked, self._published = asked, _published(current, policy)
         return self._published
 
 
-def _published(current: Current, owner: str) -> Published:
-    service, endpoints = current.service, current.endpoints
+def _published(current: Current, policy: PackPolicy) -> Published:
+    """What is ours, and what is nobody's where that is taken over: it counts as found published."""
+    service, endpoints, owner = current.service, current.endpoints, policy.owner
     if service is None:
         return Published()
-    ours = [slice_ for slice_ in current.slices if whose(slice_, service, owner) is Whose.OURS]
+    counted = (Whose.OURS, Whose.NOBODY) if policy.adopt else (Whose.OURS,)
+    slices = [slice_ for slice_ in current.slices if whose(slice_, service, owner) in counted]
     if endpoints is not None and not endpoints_are_ours(endpoints, service, owner):
-        endpoints = None
-    return Published(ours, endpoints)
+        endpoints = endpoints if policy.adopt and endpoints_adoptable(endpoints, service, owner) else None
+    return Published(slices, endpoints)
 
 
 def unusable(merged: Merged, sets: list[SourceSet]) -> frozenset[str]:

@@ -82,6 +82,7 @@ def _pack_policy(manifest: ExternalService, owner: str) -> PackPolicy:
         max_endpoints_per_slice=spec.policy.max_endpoints_per_slice,
         slices="EndpointSlice" in spec.publish,
         endpoints="Endpoints" in spec.publish,
+        adopt=spec.policy.adopt == "IfUnmanaged",
     )
 
 

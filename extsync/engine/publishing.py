@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+from extsync.engine.contests import Contests
 from extsync.engine.kept import Kept
 from extsync.engine.leading import Leadership
 from extsync.engine.queue import WorkQueue
@@ -22,8 +23,11 @@ log = logging.getLogger(__name__)
 class Publisher:
     """Writes the changes of one service after the other and puts on ``queue`` what has to be looked at again."""
 
-    def __init__(self, writer: Writer, queue: WorkQueue, leadership: Leadership, *, random: Random) -> None:
+    def __init__(
+        self, writer: Writer, queue: WorkQueue, leadership: Leadership, contests: Contests, *, random: Random
+    ) -> None:
         self._writer = writer
+        self._contests = contests
         self._leadership = leadership
         self._queue = queue
         self._failures = Backoff(random=random)
@@ -33,6 +37,7 @@ class Publisher:
     async def write(self, kept: Kept, changes: Changes) -> Written:
         """Writes ``changes``, and says what was done and what was not."""
         key = kept.state.key
+        self._contests.settle(key)
         if changes.is_empty:
             kept.warn([])
             return Written()
@@ -45,13 +50,20 @@ class Publisher:
                 stamp=partial(self._leadership.stamp, key),
                 writes_per_minute=kept.state.prepared.manifest.spec.policy.writes_per_minute,
                 is_superseded=partial(self._queue.is_dirty, key),
+                hold_back=self._contests.hold_back,
             )
         for done in written.done:
             log.info("%s: %s: %s", key, describe(done.change), done.change.reason)
+            if (look_again := self._contests.made(key, done.change)) is not None:
+                self._queue.add_after(key, look_again)
         leads = self._leadership.leads(key)  # whoever leads no more need not be told that it may not write
         kept.warn(
             [failure(one.change, one.error) for one in written.failed if leads or not isinstance(one.error, Fenced)]
-            + [f"{describe(one.change)} is put off: its writesPerMinute are used up" for one in written.deferred]
+            + [
+                f"{describe(one.change)} is put off: its writesPerMinute are used up"
+                for one in written.deferred
+                if not one.is_held_back  # of what is contested people know already
+            ]
         )
         return written
 

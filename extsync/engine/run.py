@@ -13,12 +13,15 @@ from functools import partial
 
 from extsync.config.loader import Loaded, LoadResult
 from extsync.config.problems import Problem
+from extsync.engine.adoptees import Adoptees
+from extsync.engine.contests import Contests
 from extsync.engine.desired import Step
 from extsync.engine.isolation import Isolation
 from extsync.engine.kept import Kept
 from extsync.engine.leading import Alone, Concerns, Leadership
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.options import Options
+from extsync.engine.ownership import Ownership
 from extsync.engine.prepare import prepare
 from extsync.engine.prober import make_prober
 from extsync.engine.probing import Probing
@@ -27,9 +30,9 @@ from extsync.engine.queue import WorkQueue
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
 from extsync.engine.status import ProcessStatus, ServiceStatus, service_status
-from extsync.engine.view import ClusterView
+from extsync.engine.view import ClusterView, service_keys
 from extsync.engine.world import World
-from extsync.errors import ConfigError
+from extsync.errors import ConfigError, StoreError
 from extsync.histogram import Histogram
 from extsync.kube.events import Recorder
 from extsync.kube.flow import TokenBucket
@@ -91,14 +94,17 @@ class Engine:
             deleted=self._view.deleted,
             timeout=options.request_timeout,
         )
-        self._publisher = Publisher(writer, self._queue, self._leadership, random=world.random)
         self._recorder = Recorder(
             store,
             clock=clock,
             random=world.random,
             instance=options.instance,
-            may_tell=lambda about: self._leadership.leads(ServiceKey(*about.key)),
+            may_tell=lambda about: any(map(self._leadership.leads, service_keys(about))),
         )
+        contests = Contests(self._recorder, clock)
+        self._publisher = Publisher(writer, self._queue, self._leadership, contests, random=world.random)
+        self._adoptees = Adoptees(store, timeout=options.request_timeout)
+        self._ownership = Ownership(self._recorder)
         self._isolation = Isolation(self._probing, self._recorder, clock)
         self._services: dict[ServiceKey, Kept] = {}
         self._plan_seconds = Histogram.of(*PLAN_SECONDS)
@@ -280,6 +286,9 @@ class Engine:
             return
         try:
             written = await self._reconcile(kept)
+        except StoreError as error:
+            kept.warn([f"what is to be taken over cannot be read: {error}"])
+            self._publisher.failed(key)
         except Exception:  # a defect: it must not take the other services down with it
             log.exception("%s: a defect in extsync; tried again in %.0f s", key, self._publisher.failed(key))
         else:
@@ -291,7 +300,7 @@ class Engine:
         self._see_who_leads(kept)
         if kept.leaving:
             return await self._remove(kept)
-        current = self._view.current(key)
+        current = await self._adoptees.completed(key, self._view.current(key), kept.state.prepared.pack_policy)
         now = clock.monotonic()
         candidates = kept.state.candidates(current, now)
         if not (kept.leads or self._options.standby_probes):
@@ -307,9 +316,12 @@ class Engine:
         if not kept.leads:
             return Written()
         self._isolation.record(kept, current.service)
+        self._ownership.refused(kept, decision.plan.refusals, current)
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
-        return await self._publisher.write(kept, decision.plan.changes)
+        written = await self._publisher.write(kept, decision.plan.changes)
+        self._ownership.adopted(written, current.service)
+        return written
 
     def _see_who_leads(self, kept: Kept) -> None:
         leads = self._leadership.leads(kept.state.key)
@@ -338,4 +350,5 @@ class Engine:
         if self._services.get(key) is kept and written.complete and not written.skipped:
             del self._services[key]
             self._publisher.forget(key)
+            self._adoptees.forget(key)
         return written

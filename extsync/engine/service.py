@@ -106,6 +106,8 @@ class ServiceState:
                 observation, at = self._told[name]
                 sources[name].observe(relabellings[name].apply(observation), at)
         self._orphan(name for name in self.sources if name not in sources)
+        if prepared.pack_policy.adopt and not self.prepared.pack_policy.adopt:
+            self._carried = Carried()  # more is found published than at the first look
         self.prepared = prepared
         self.sources = sources
         self._relabellings = relabellings
@@ -348,8 +350,8 @@ class ServiceState:
         ]
 
     def published(self, current: Current) -> Published:
-        """The endpoints that objects of ours show now."""
-        return self._reading.read(current, self.prepared.pack_policy.owner)
+        """The endpoints that objects of ours show now, and those that are to be taken over."""
+        return self._reading.read(current, self.prepared.pack_policy)
 
 
 def _families(current: Current) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ Index: TypeAlias = Callable[[K], tuple[ServiceKey, ...]]
 _NAME_OF_OURS = re.compile(r"(.+)-[0-9a-f]{10}-[0-9]+")
 """What ``plan.metadata.slice_prefix`` and a number look like."""
 
-_FULL_SLICES = (MANAGED_BY, MIRRORING_CONTROLLER)
+_FULL_SLICES = (MANAGED_BY, MIRRORING_CONTROLLER, None)
 """The managers whose slices are looked into; of all others only the metadata is kept in memory."""
 
 
@@ -141,13 +141,22 @@ def service_keys(obj: KubeObject) -> tuple[ServiceKey, ...]:
     return tuple(dict.fromkeys(ServiceKey(namespace, name) for name in names if name))
 
 
+def is_whole(obj: KubeObject) -> bool:
+    """Whether the caches keep all of an object: of what others keep they leave out the addresses.
+
+    Slices without a manager are mostly written by hand, few, and worth a warning where they show what ours do.
+    """
+    if OWNER_LABEL in obj.labels or not isinstance(obj, EndpointSlice | Endpoints):
+        return True
+    if isinstance(obj, Endpoints):
+        return False
+    # By its name, somebody may have taken the marks off one of ours.
+    return obj.labels.get(MANAGED_BY_LABEL) in _FULL_SLICES or bool(_NAME_OF_OURS.fullmatch(obj.metadata.name))
+
+
 def _slice(slice_: EndpointSlice) -> EndpointSlice:
-    if slice_.labels.get(MANAGED_BY_LABEL) in _FULL_SLICES or OWNER_LABEL in slice_.labels:
-        return slice_
-    if _NAME_OF_OURS.fullmatch(slice_.metadata.name):  # somebody took the marks off one of ours
-        return slice_
-    return msgspec.structs.replace(slice_, endpoints=None)
+    return slice_ if is_whole(slice_) else msgspec.structs.replace(slice_, endpoints=None)
 
 
 def _endpoints(obj: Endpoints) -> Endpoints:
-    return obj if OWNER_LABEL in obj.labels else msgspec.structs.replace(obj, subsets=None)
+    return obj if is_whole(obj) else msgspec.structs.replace(obj, subsets=None)

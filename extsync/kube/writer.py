@@ -79,10 +79,11 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Deferred(msgspec.Struct, frozen=True):
-    """A change whose object used up its writes per minute; it may be written in ``wait`` seconds."""
+    """A change that may be written in ``wait`` seconds: its object used up its budget, or ``is_held_back``."""
 
     change: Change
     wait: float
+    is_held_back: bool = False
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -187,6 +188,7 @@ class Writer:
         stamp: Stamping = unstamped,
         writes_per_minute: int = 60,
         is_superseded: Callable[[], bool] = lambda: False,
+        hold_back: Callable[[Change], float] = lambda change: 0.0,
     ) -> Written:
         """Makes ``changes`` in their order and never raises for one that fails.
 
@@ -199,6 +201,7 @@ class Writer:
         - A round that has taken longer than OLD_PLAN ends as soon as ``is_superseded`` says that what it was planned
           from has changed: a late write of an old plan is how outages are made. At least one change is tried, so that
           a slow server and restless inputs together do not keep everything from being written.
+        - What ``hold_back`` has to wait for some seconds is put off like what used up its budget.
         """
         current = _Round(fence, stamp)
         began = self._clock.monotonic()
@@ -208,10 +211,11 @@ class Writer:
                 continue
             reason = current.reason_to_skip(change)
             wait = self._budget.wait(object_key(change), writes_per_minute)
+            held_back = hold_back(change)
             if reason is not None:
                 current.skip(change, reason)
-            elif wait > 0:
-                current.defer(change, wait)
+            elif max(wait, held_back) > 0:
+                current.defer(change, max(wait, held_back), is_held_back=held_back > wait)
             else:
                 await self._attempt(change, current, writes_per_minute)
         return current.result()
@@ -326,8 +330,8 @@ class _Round:
         if isinstance(error, Fenced | TooManyRequests) or self._unanswered >= MAX_UNANSWERED:
             self.stop(error)
 
-    def defer(self, change: Change, wait: float) -> None:
-        self._deferred.append(Deferred(change, wait))
+    def defer(self, change: Change, wait: float, *, is_held_back: bool) -> None:
+        self._deferred.append(Deferred(change, wait, is_held_back))
         self._note_missing(change)
 
     def skip(self, change: Change, reason: str) -> None:

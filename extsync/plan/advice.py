@@ -8,7 +8,6 @@ from operator import attrgetter
 from extsync.model import Endpoint, State
 from extsync.objects import MANAGED_BY_LABEL, EndpointSlice, Service
 from extsync.plan.buckets import Buckets
-from extsync.plan.metadata import controller_uid
 from extsync.plan.policy import Notice
 from extsync.plan.published import port_set
 from extsync.plan.render import Rendering
@@ -17,11 +16,12 @@ _MOST_NAMED = 3
 
 
 def advice_on(
-    service: Service, endpoints: Sequence[Endpoint], buckets: Buckets, foreign: Iterable[EndpointSlice]
+    service: Service, endpoints: Sequence[Endpoint], buckets: Buckets, foreign: Iterable[tuple[EndpointSlice, str]]
 ) -> tuple[Notice, ...]:
     """What a person should know of how ``service`` publishes ``endpoints``, which ``buckets`` hold rendered.
 
-    ``foreign`` are the slices of others for the same Service.
+    ``foreign`` are the slices of others for the same Service, each with what would end its being there, "" where
+    nothing is known that would.
     """
     return (
         *_unreachable(service, buckets),
@@ -73,11 +73,11 @@ def _without_zone(service: Service, endpoints: Sequence[Endpoint]) -> Iterator[N
         )
 
 
-def _doubles(service: Service, buckets: Buckets, foreign: Iterable[EndpointSlice]) -> Iterator[Notice]:
+def _doubles(service: Service, buckets: Buckets, foreign: Iterable[tuple[EndpointSlice, str]]) -> Iterator[Notice]:
     """An endpoint that is ready in one slice and not in another is served at random."""
     ours = {(port.name, port.port): bucket.members for key, bucket in buckets.by_key.items() for port in key.ports}
-    for slice_ in foreign:
-        if controller_uid(slice_) not in (None, service.metadata.uid):
+    for slice_, cure in foreign:
+        if any(r.kind == "Service" and r.uid != service.metadata.uid for r in slice_.metadata.owner_references or ()):
             continue  # of an earlier Service of that name, until the garbage collector comes
         numbers = [(port.name, port.port) for port in port_set(slice_.ports)]
         shown = [address for endpoint in slice_.endpoints or () for address in endpoint.addresses[:1]]
@@ -88,5 +88,5 @@ def _doubles(service: Service, buckets: Buckets, foreign: Iterable[EndpointSlice
             yield Notice(
                 "PublishedTwice",
                 f"slice {slice_.metadata.name} of {manager} has {named} as well: kube-proxy takes the "
-                "readiness of either",
+                f"readiness of either{cure and f'. {cure}'}",
             )

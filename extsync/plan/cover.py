@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from extsync.model import Endpoint
-from extsync.objects import Endpoints, EndpointSlice
+from extsync.objects import EndpointSlice
 from extsync.plan.buckets import Buckets
-from extsync.plan.published import Place, places, port_set, read_endpoints, read_slice
+from extsync.plan.published import Place, places, port_set, read_slice
 
 
-def ours_show(shown: Endpoints, ours: Iterable[EndpointSlice], desired: Buckets) -> bool:
-    """Whether ``ours`` show all that ``shown`` shows and is still desired; what ``shown`` never had does not count."""
+def ours_show(shown: Iterable[Endpoint], ours: Iterable[EndpointSlice], desired: Buckets) -> bool:
+    """Whether ``ours`` show all of ``shown`` that is still desired; what ``shown`` never had does not count."""
     have = {place for slice_ in ours for place in _places_of(read_slice(slice_))}
     wanted = {place for place, _ in _desired(desired)}
-    return all(place in have or place not in wanted for place in _places_of(read_endpoints(shown)))
+    return all(place in have or place not in wanted for place in _places_of(shown))
 
 
 def mirror_shows(mirrored: Iterable[EndpointSlice], desired: Buckets) -> bool:

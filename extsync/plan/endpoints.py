@@ -12,21 +12,41 @@ from extsync.objects import OVER_CAPACITY_ANNOTATION, OWNER_LABEL, Endpoints, En
 from extsync.plan.metadata import Frame, controller_uid, with_trigger_time
 from extsync.plan.policy import Refusal
 from extsync.plan.subsets import Subsets
+from extsync.plan.unmanaged import endpoints_keeper, left_by_controller
 
 _ip = attrgetter("ip")
 _TRUNCATED = "truncated"
+
+ADOPTED = "nobody kept it: it is taken over"
 
 
 def endpoints_are_ours(endpoints: Endpoints, service: Service, owner: str) -> bool:
     """Whether the object is one of extsync's: by the owner id, and a controller that is the Service.
 
-    One without a controller lost it, and is repaired; nobody else writes our owner id.
+    One without a controller lost it, and is repaired, unless Kubernetes's own controller wrote it: that copies the
+    labels of a Service, and with them the owner id of one that extsync keeps.
     """
-    return endpoints.labels.get(OWNER_LABEL) == owner and controller_uid(endpoints) in (None, service.metadata.uid)
+    controllers = (service.metadata.uid,) if left_by_controller(endpoints) else (None, service.metadata.uid)
+    return endpoints.labels.get(OWNER_LABEL) == owner and controller_uid(endpoints) in controllers
 
 
-def endpoints_refusal(service: Service, current: Endpoints | None, owner: str) -> Refusal | None:
-    """Why the Endpoints of ``service`` must not be written; None where they may be."""
+def endpoints_adoptable(endpoints: Endpoints, service: Service, owner: str) -> bool:
+    """Whether the object is nobody's, so that it may be taken over."""
+    return (
+        not service.spec.selector
+        and endpoints.metadata.deletion_timestamp is None
+        and not endpoints_are_ours(endpoints, service, owner)
+        and endpoints_keeper(endpoints, service) is None
+    )
+
+
+def endpoints_refusal(
+    service: Service, current: Endpoints | None, owner: str, *, adopt: bool = False
+) -> Refusal | None:
+    """Why the Endpoints of ``service`` must not be written; None where they may be.
+
+    ``adopt``: they may be where nobody keeps them.
+    """
     name = f"{service.metadata.namespace}/{service.metadata.name}"
     if service.spec.selector:
         return Refusal(
@@ -36,28 +56,47 @@ def endpoints_refusal(service: Service, current: Endpoints | None, owner: str) -
         )
     if current is None or endpoints_are_ours(current, service, owner):
         return None
-    other = current.labels.get(OWNER_LABEL)
-    if other == owner:
+    if current.labels.get(OWNER_LABEL) == owner and not left_by_controller(current):
         return Refusal(
             "EndpointsOfEarlierService",
             f"Endpoints {name} belong to an earlier Service of that name",
             "Kubernetes's garbage collector should remove them within seconds; if it does not, delete them",
+            Endpoints,
         )
-    whose = f"the extsync installation with owner id {other!r}" if other else "somebody else"
+    if endpoints_adoptable(current, service, owner):
+        return None if adopt else _nobodys(name)
+    keeper = endpoints_keeper(current, service) or "somebody who is deleting them"
     return Refusal(
         "EndpointsNotOurs",
-        f"Endpoints {name} are kept by {whose}",
+        f"Endpoints {name} are kept by {keeper}",
         "delete them, so that extsync can make its own; or leave them out with publish: [EndpointSlice]",
+        Endpoints,
+    )
+
+
+def _nobodys(name: str) -> Refusal:
+    return Refusal(
+        "EndpointsNotOurs",
+        f"Endpoints {name} exist, extsync did not make them, and nobody else keeps them",
+        "policy.adopt: IfUnmanaged takes them over; or delete them, so that extsync can make its own; "
+        "or leave them out with publish: [EndpointSlice]",
+        Endpoints,
     )
 
 
 def endpoints_change(
-    current: Endpoints | None, wanted: Subsets, *, frame: Frame, skip_mirror: bool, triggered: str | None = None
+    current: Endpoints | None,
+    wanted: Subsets,
+    *,
+    frame: Frame,
+    skip_mirror: bool,
+    triggered: str | None = None,
+    adopts: bool = False,
 ) -> Change | None:
     """The change that makes ``current`` publish ``wanted``, None where it does.
 
     ``skip_mirror`` is for an object beside slices of ours. ``triggered`` is the trigger time for what is written,
-    which by itself causes no write.
+    which by itself causes no write. ``adopts``: ``current`` was nobody's.
     """
     labels = frame.endpoints_labels(skip_mirror=skip_mirror)
     if current is None:
@@ -73,7 +112,8 @@ def endpoints_change(
     metadata = frame.renewed(current.metadata, labels, annotations)
     renewed = msgspec.structs.replace(current, metadata=metadata, subsets=wanted.subsets or None)
     # It is one object, and the phases of publishing see to it that nothing it drops is to be found nowhere.
-    return Update(renewed, ", ".join(reasons), adds=False, takes_away=False)
+    reason = ", ".join([ADOPTED, *reasons] if adopts else reasons)
+    return Update(renewed, reason, adds=False, takes_away=False, adopts=adopts)
 
 
 def _annotations(frame: Frame, current: dict[str, str], wanted: Subsets, triggered: str | None) -> dict[str, str]:

@@ -15,6 +15,10 @@ from extsync.objects import (
     Service,
 )
 from extsync.plan.metadata import controller_uid, is_ours, slice_prefix
+from extsync.plan.unmanaged import slice_keeper
+
+FQDN = "FQDN"
+"""An address type that kube-proxy ignores and extsync never writes: its slices are left alone."""
 
 
 class Whose(enum.Enum):
@@ -23,6 +27,7 @@ class Whose(enum.Enum):
     OURS = "ours, perhaps with a mark missing"
     ORPHAN = "ours, of a Service that is gone"
     MIRROR = "made by the mirroring controller from an Endpoints object"
+    NOBODY = "nobody's: written by hand, or left behind when the Service lost its selector"
     OTHER = "of another manager"
     GONE = "being deleted"
 
@@ -31,12 +36,12 @@ class SliceOwners:
     """Tells whose slices are, and remembers it for each version of each."""
 
     def __init__(self) -> None:
-        self._asked: tuple[str | None, str, str] | None = None
+        self._asked: tuple[object, ...] | None = None
         self._known: dict[str, tuple[EndpointSlice, Whose]] = {}
 
     def of(self, slices: Sequence[EndpointSlice], service: Service, owner: str) -> list[Whose]:
         """Whose each of ``slices`` is, for the installation ``owner``."""
-        asked = service.metadata.uid, service.metadata.name, owner
+        asked = service.metadata.uid, service.metadata.name, bool(service.spec.selector), service.labels, owner
         before = self._known if asked == self._asked else {}
         known: dict[str, tuple[EndpointSlice, Whose]] = {}
         for slice_ in slices:
@@ -55,7 +60,10 @@ def whose(slice_: EndpointSlice, service: Service, owner: str) -> Whose:
         return Whose.OURS
     if is_orphan(slice_, owner):
         return Whose.ORPHAN
-    return Whose.MIRROR if slice_.labels.get(MANAGED_BY_LABEL) == MIRRORING_CONTROLLER else Whose.OTHER
+    if slice_.labels.get(MANAGED_BY_LABEL) == MIRRORING_CONTROLLER:
+        return Whose.MIRROR
+    is_nobodys = slice_.address_type != FQDN and slice_keeper(slice_, service) is None
+    return Whose.NOBODY if is_nobodys else Whose.OTHER
 
 
 def is_damaged(slice_: EndpointSlice, service: Service, owner: str) -> bool:

@@ -12,7 +12,7 @@ from extsync.objects import Service
 from extsync.plan.changes import Changes
 from extsync.plan.policy import Notice, PackPolicy, Refusal
 from extsync.plan.publication import Current, PublicationMemo, publish
-from extsync.plan.service import ServiceWish, release_change, service_change
+from extsync.plan.service import ServiceWish, release_change, service_change, use_refusal
 
 __all__ = ["Current", "Plan", "PlanMemo", "plan"]
 
@@ -114,7 +114,9 @@ def _plan(key: ServiceKey, question: _Question, triggered: str | None, memo: Pla
 def _change_of_service(service: Service | None, question: _Question, memo: PlanMemo) -> ApplyService | Refusal | None:
     if question.wish is not None:
         return memo.service_change(service, question.wish)
-    return None if service is None else release_change(service, question.policy.owner)
+    if service is None:
+        return None
+    return use_refusal(service, question.policy.owner) or release_change(service, question.policy.owner)
 
 
 _FOR_THE_SERVICE = Notice(

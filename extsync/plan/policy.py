@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from extsync.objects import KubeObject
+
 MOST_ENDPOINTS_PER_SLICE = 1000
 """The API's limit."""
 
@@ -12,7 +14,8 @@ class PackPolicy(msgspec.Struct, frozen=True):
     """How one service is published.
 
     ``owner`` is the owner id. ``labels`` and ``annotations`` are the manifest's; they go onto every object.
-    ``slices`` and ``endpoints`` say which kinds are published: at least one of them.
+    ``slices`` and ``endpoints`` say which kinds are published: at least one of them. ``adopt``: slices and Endpoints
+    that nobody keeps are taken over.
     """
 
     owner: str = "default"
@@ -21,6 +24,7 @@ class PackPolicy(msgspec.Struct, frozen=True):
     max_endpoints_per_slice: int = 100
     slices: bool = True
     endpoints: bool = True
+    adopt: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_endpoints_per_slice <= MOST_ENDPOINTS_PER_SLICE:
@@ -32,12 +36,14 @@ class PackPolicy(msgspec.Struct, frozen=True):
 class Refusal(msgspec.Struct, frozen=True):
     """Something that the plan does not do although the manifest asks for it.
 
-    ``code`` is a word for events and tests; ``reason`` says why, ``cure`` what a person can do.
+    ``code`` is a word for events and tests; ``reason`` says why, ``cure`` what a person can do. ``about`` is the kind
+    of the object that is in the way, where one of somebody else is.
     """
 
     code: str
     reason: str
     cure: str
+    about: type[KubeObject] | None = None
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.cure}"

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from extsync.changes import Change, Delete
 from extsync.model import Endpoint
-from extsync.objects import Endpoints, EndpointSlice, Service
+from extsync.objects import SKIP_MIRROR_LABEL, Endpoints, EndpointSlice, Service
 from extsync.plan.advice import advice_on, unknown_ports
 from extsync.plan.buckets import Buckets
 from extsync.plan.cover import mirror_shows, ours_show
-from extsync.plan.endpoints import endpoints_change, endpoints_refusal
+from extsync.plan.endpoints import endpoints_adoptable, endpoints_are_ours, endpoints_change, endpoints_refusal
 from extsync.plan.held import SliceMemo
 from extsync.plan.metadata import Frame
 from extsync.plan.ownership import SliceOwners, Whose
 from extsync.plan.policy import Notice, PackPolicy, Refusal
 from extsync.plan.publish import Phase, phase_of
+from extsync.plan.published import read_endpoints, read_slice
 from extsync.plan.render import Rendering
 from extsync.plan.slices import pack
 from extsync.plan.subsets import CAPACITY, SubsetMemo, largest_port_set, make_subsets
@@ -77,7 +78,7 @@ def publish(
     memo: PublicationMemo,
 ) -> Publication:
     """The changes that make ``current`` show ``endpoints``: creates and updates first, deletes last."""
-    view = _View(current, service, policy.owner, memo.owners)
+    view = _View(current, service, policy, memo.owners)
     if service.spec.type == "ExternalName":
         return _unpublish(view, endpoints)
     buckets = memo.buckets
@@ -91,11 +92,13 @@ def publish(
     else:
         changes += [Delete.of(slice_, _MIRRORED) for slice_ in view.ours]
     changes += _endpoints_changes(view, phase, buckets, frame, triggered, memo.subsets)
+    replaced, waiting = _replaced(view, phase, buckets, refused=bool(refusals))
+    changes += (Delete.of(slice_, _TAKEN_OVER, adopts=True) for slice_ in replaced)
     return Publication(
         tuple(sorted(changes, key=lambda change: isinstance(change, Delete))),
         refusals,
         advice_on(service, endpoints, buckets, view.foreign),
-        (phase.waiting,) if phase.waiting is not None else (),
+        tuple(note for note in (phase.waiting or waiting,) if note is not None),
         view.is_started,
         bool(unknown_ports(service, buckets)),
     )
@@ -104,26 +107,51 @@ def publish(
 _OUTLIVED = "it outlived the Service that it was made for"
 _MIRRORED = "only Endpoints are published, and Kubernetes makes slices of them"
 _NOT_PUBLISHED = "Endpoints are not published"
+_TAKEN_OVER = "nobody kept it: it is taken over, what is published in its place shows its endpoints"
 _HAS_NO_ENDPOINTS = "an ExternalName Service has no endpoints"
 
 
 class _View:
-    """Whose the objects are. A slice that is being deleted counts as gone, whatever its finalizers wait for."""
+    """Whose the objects are. A slice that is being deleted counts as gone, whatever its finalizers wait for.
 
-    def __init__(self, current: Current, service: Service, owner: str, owners: SliceOwners) -> None:
+    ``endpoints`` may be written: they are ours, or nobody's (``adopts_endpoints``). ``adopted``: slices to take over.
+    """
+
+    def __init__(self, current: Current, service: Service, policy: PackPolicy, owners: SliceOwners) -> None:
         self.names = frozenset([slice_.metadata.name for slice_ in current.slices])
         by_owner: dict[Whose, list[EndpointSlice]] = {whose: [] for whose in Whose}
-        for slice_, whose in zip(current.slices, owners.of(current.slices, service, owner), strict=True):
+        for slice_, whose in zip(current.slices, owners.of(current.slices, service, policy.owner), strict=True):
             by_owner[whose].append(slice_)
         self.ours = by_owner[Whose.OURS]
         self.orphans = by_owner[Whose.ORPHAN]
         self.mirrored = by_owner[Whose.MIRROR]
-        self.refusal = endpoints_refusal(service, current.endpoints, owner)
+        self.adopted = by_owner[Whose.NOBODY] if policy.adopt else []
+        self.refusal = endpoints_refusal(service, current.endpoints, policy.owner, adopt=policy.adopt)
         self.endpoints = current.endpoints if self.refusal is None else None
+        self.adopts_endpoints = self.endpoints is not None and not endpoints_are_ours(
+            self.endpoints, service, policy.owner
+        )
+        self.foreign = [*_cured(by_owner[Whose.OTHER], "")]
+        if not policy.adopt:
+            self.foreign += _cured(by_owner[Whose.NOBODY], "policy.adopt: IfUnmanaged takes that slice over")
+        if self.endpoints is None:
+            self.foreign += _cured(self.mirrored, _cure_of_mirror(current.endpoints, service, policy.owner))
         # The mirror's slices of an object of ours are one with it, and come and go by its label.
-        others = by_owner[Whose.OTHER]
-        self.foreign = others if self.endpoints is not None else [*others, *self.mirrored]
-        self.is_started = bool(self.ours) or self.endpoints is not None
+        self.is_started = bool(self.ours) or (self.endpoints is not None and not self.adopts_endpoints)
+
+
+def _cured(slices: Iterable[EndpointSlice], cure: str) -> Iterator[tuple[EndpointSlice, str]]:
+    return ((slice_, cure) for slice_ in slices)
+
+
+def _cure_of_mirror(endpoints: Endpoints | None, service: Service, owner: str) -> str:
+    """What ends the doubles that Kubernetes makes of Endpoints which are not ours."""
+    if endpoints is None:
+        return ""
+    label = f'the label {SKIP_MIRROR_LABEL}: "true" on Endpoints {endpoints.metadata.name} ends the mirroring'
+    if endpoints_adoptable(endpoints, service, owner):
+        return f"policy.adopt: IfUnmanaged takes the Endpoints over of which it is a mirror; or {label}"
+    return label
 
 
 def _refusals(view: _View, policy: PackPolicy, buckets: Buckets) -> tuple[Refusal, ...]:
@@ -150,7 +178,7 @@ def _phase(view: _View, policy: PackPolicy, buckets: Buckets, *, refused: bool) 
         slices=policy.slices or (refused and (bool(view.ours) or view.endpoints is None)),
         endpoints=policy.endpoints and view.refusal is None,
         has_slices=bool(view.ours),
-        ours_cover=lambda: view.endpoints is None or ours_show(view.endpoints, view.ours, buckets),
+        ours_cover=lambda: ours_show(read_endpoints(view.endpoints), view.ours, buckets),
         mirror_covers=lambda: mirror_shows(view.mirrored, buckets),
     )
 
@@ -158,18 +186,51 @@ def _phase(view: _View, policy: PackPolicy, buckets: Buckets, *, refused: bool) 
 def _endpoints_changes(
     view: _View, phase: Phase, buckets: Buckets, frame: Frame, triggered: str | None, memo: SubsetMemo
 ) -> list[Change]:
+    if view.adopts_endpoints and phase.slices and phase.waiting is not None:
+        return []  # they stay as they are until our slices show their addresses: then one write takes them over
     if not phase.endpoints:
-        return [Delete.of(view.endpoints, _NOT_PUBLISHED)] if view.endpoints is not None else []
+        reason = _TAKEN_OVER if view.adopts_endpoints else _NOT_PUBLISHED
+        return [] if view.endpoints is None else [Delete.of(view.endpoints, reason, adopts=view.adopts_endpoints)]
     # Beside slices the object may be incomplete, as Kubernetes's own is; alone it is all that there is.
     may_be_cut = phase.skip_mirror or largest_port_set(buckets) > CAPACITY
     wanted = make_subsets(buckets, capacity=CAPACITY if may_be_cut else None, memo=memo)
-    change = endpoints_change(view.endpoints, wanted, frame=frame, skip_mirror=phase.skip_mirror, triggered=triggered)
+    change = endpoints_change(
+        view.endpoints,
+        wanted,
+        frame=frame,
+        skip_mirror=phase.skip_mirror,
+        triggered=triggered,
+        adopts=view.adopts_endpoints,
+    )
     return [change] if change is not None else []
+
+
+def _replaced(
+    view: _View, phase: Phase, buckets: Buckets, *, refused: bool
+) -> tuple[list[EndpointSlice], Notice | None]:
+    """The slices of nobody that go in this plan: all of them, once what is published in their place is seen to show
+    their endpoints; and what that waits for."""
+    if not view.adopted or refused:
+        return [], None
+    if not phase.slices:
+        return (view.adopted, None) if mirror_shows(view.mirrored, buckets) else ([], _FOR_THE_MIRROR)
+    shown = (endpoint for slice_ in view.adopted for endpoint in read_slice(slice_))
+    return (view.adopted, None) if ours_show(shown, view.ours, buckets) else ([], _FOR_OURS)
+
+
+_FOR_THE_MIRROR = Notice(
+    "WaitingForMirror",
+    "not yet: slices that nobody keeps go when those that Kubernetes makes of the Endpoints show the same addresses",
+)
+_FOR_OURS = Notice(
+    "WaitingForSlices",
+    "not yet: slices that nobody keeps go when slices of ours are seen to show the same addresses",
+)
 
 
 def _unpublish(view: _View, endpoints: Sequence[Endpoint]) -> Publication:
     changes: list[Change] = [Delete.of(slice_, _HAS_NO_ENDPOINTS) for slice_ in (*view.ours, *view.orphans)]
-    if view.endpoints is not None:
+    if view.endpoints is not None and not view.adopts_endpoints:
         changes.append(Delete.of(view.endpoints, _HAS_NO_ENDPOINTS))
     ignored = f"{_HAS_NO_ENDPOINTS}: the {len(endpoints)} that its sources report are not published"
     warnings = (Notice("ExternalNameWithEndpoints", ignored),) if endpoints else ()

@@ -13,8 +13,10 @@ from extsync.objects import (
     EndpointSlice,
 )
 from extsync.plan.changes import Changes
+from extsync.plan.metadata import controller_uid
 from extsync.plan.ownership import service_made_by
 from extsync.plan.plan import Current
+from extsync.plan.unmanaged import left_by_controller
 
 _REASON = "no manifest names it any more"
 
@@ -44,5 +46,7 @@ def slice_made_by(slice_: EndpointSlice, owner: str) -> bool:
 
 
 def endpoints_made_by(endpoints: Endpoints, owner: str) -> bool:
-    """Whether that installation made the Endpoints."""
-    return endpoints.labels.get(OWNER_LABEL) == owner
+    """Whether that installation made the Endpoints; Kubernetes's controller copies the owner label, but refers to no
+    Service."""
+    copied = left_by_controller(endpoints) and controller_uid(endpoints) is None
+    return endpoints.labels.get(OWNER_LABEL) == owner and not copied

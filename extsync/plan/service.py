@@ -68,6 +68,25 @@ def service_change(current: Service | None, wish: ServiceWish) -> ApplyService |
     return ApplyService(body, ", ".join(reasons)) if reasons else None
 
 
+def use_refusal(current: Service, owner: str) -> Refusal | None:
+    """Why ``owner`` must not add endpoints to a Service that its manifest does not keep; None where it may.
+
+    One that nobody's extsync keeps may have endpoints of several installations, each with slices of its own.
+    """
+    other = current.labels.get(OWNER_LABEL)
+    kept = other is not None and other != owner and service_made_by(current, other)
+    return _of_another(current, other or "") if kept else None
+
+
+def _of_another(current: Service, owner: str) -> Refusal:
+    return Refusal(
+        "ServiceOfAnotherOwner",
+        f"Service {'/'.join(current.key)} is kept by the extsync installation with owner id {owner!r}",
+        "remove the manifest here or there",
+        Service,
+    )
+
+
 def release_change(current: Service, owner: str) -> ApplyService | None:
     """The apply that lets go of a Service which ``owner`` kept, when its manifest keeps it no more; None where it is
     not that installation's.
@@ -105,16 +124,13 @@ def _port(port: PortSpec) -> dict[str, Any]:
 def _refusal(current: Service, wish: ServiceWish) -> Refusal | None:
     owner = current.labels.get(OWNER_LABEL)
     if owner is not None and owner != wish.owner:
-        return Refusal(
-            "ServiceOfAnotherOwner",
-            f"Service {wish.key} is kept by the extsync installation with owner id {owner!r}",
-            "remove the manifest here or there",
-        )
+        return _of_another(current, owner)
     if not service_made_by(current, wish.owner):
         return Refusal(
             "ServiceNotOurs",
             f"Service {wish.key} exists, and extsync did not make it",
             "leave out spec.service to use it as it is; or delete it, so that extsync can make its own",
+            Service,
         )
     if current.spec.selector:
         return Refusal(

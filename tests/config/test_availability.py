@@ -63,7 +63,6 @@ def test_a_check_that_is_not_there_is_an_error_at_its_place(check: str) -> None:
 @pytest.mark.parametrize(
     ("policy", "key"),
     [
-        ("adopt: IfUnmanaged", "adopt"),
         ("guard: {window: 5m}", "guard"),
     ],
 )

@@ -106,13 +106,17 @@ async def test_own_writes_are_read_at_once() -> None:
 @virtual_time
 async def test_of_slices_of_others_the_endpoints_are_not_kept() -> None:
     rig = Rig()
-    rig.store.put(EndpointSlice, slice_of("orders", name="theirs"))
+    by_hand = slice_of("orders", name="by-hand")
+    theirs = {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}
+    rig.store.put(EndpointSlice, by_hand)
+    rig.store.put(EndpointSlice, slice_of("orders", name="theirs", **theirs))
     ours = {"endpointslice.kubernetes.io/managed-by": "extsync.dev"}
     rig.store.put(EndpointSlice, slice_of("orders", name="ours", **ours))
     async with Viewed(rig).running() as view:
         kept = {slice_.metadata.name: slice_.endpoints for slice_ in view.current(ORDERS).slices}
         assert kept["theirs"] is None
         assert kept["ours"]
+        assert kept["by-hand"], "people are warned where these show what ours do"
 
 
 @pytest.mark.parametrize("namespaces", [(), (NAMESPACE, "other")])

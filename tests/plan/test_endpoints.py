@@ -240,7 +240,8 @@ def test_a_selector_that_is_added_later_stops_endpoints_and_not_slices() -> None
 @pytest.mark.parametrize(
     ("labels", "code", "says"),
     [
-        ({}, "EndpointsNotOurs", "somebody else"),
+        ({}, "EndpointsNotOurs", "nobody else keeps them"),
+        ({"app.kubernetes.io/managed-by": "Helm"}, "EndpointsNotOurs", "Helm"),
         ({"extsync.dev/owner": "blue"}, "EndpointsNotOurs", "owner id 'blue'"),
     ],
 )

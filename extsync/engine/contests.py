@@ -1,0 +1,100 @@
+"""Objects that another manager keeps changing back: each waits on its own, and people are told who it is."""
+
+from __future__ import annotations
+
+import logging
+
+from extsync.changes import ApplyService, Change, Create, Delete, Update
+from extsync.engine.telling import object_name
+from extsync.kube.events import EventType, Recorder
+from extsync.kube.writer import ObjectKey, object_key
+from extsync.model import ServiceKey
+from extsync.objects import KubeObject, ObjectMeta, Service
+from extsync.plan.contention import LONGEST, QUIET, Contest, after_write, content_of, rivals, wait_before
+from extsync.seams import Clock
+
+log = logging.getLogger(__name__)
+
+
+class Contests:
+    """What was written within the last QUIET seconds, by object, and which of it is contested."""
+
+    def __init__(self, recorder: Recorder, clock: Clock) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._contests: dict[ObjectKey, Contest] = {}
+        self._contested: dict[ObjectKey, tuple[ServiceKey, KubeObject | None]] = {}
+        self._swept = clock.monotonic()
+
+    def hold_back(self, change: Change) -> float:
+        """Seconds that ``change`` has to wait for repeating what somebody undid."""
+        contest = self._contests.get(object_key(change))
+        if contest is None or contest.pause == 0.0:
+            return 0.0
+        return wait_before(contest, content_of(change), self._clock.monotonic())
+
+    def made(self, key: ServiceKey, change: Change) -> float | None:
+        """Takes note of a change of the service ``key`` that was made.
+
+        Where its object is contested, returns in how many seconds it is to be seen whether that is over.
+        """
+        now, at = self._clock.monotonic(), object_key(change)
+        contest = self._contests[at] = after_write(self._contests.get(at), content_of(change), now)
+        if now - self._swept >= QUIET:
+            self._sweep(now)
+        if not contest.is_contested:
+            return None
+        if at not in self._contested:
+            self._contested[at] = key, _object(change)
+            self._tell_begin(key, change)
+        return QUIET + 1.0
+
+    def settle(self, key: ServiceKey) -> None:
+        """Says what is over of the contests of the service ``key``."""
+        now = self._clock.monotonic()
+        for at, (of, obj) in list(self._contested.items()):
+            contest = self._contests.get(at)
+            if of == key and (contest is None or contest.is_over(now)):
+                del self._contested[at]
+                text = f"{at[0].__name__.lower()}/{at[2]} stays as extsync writes it again"
+                log.info("%s: %s", key, text)
+                self._event(obj, "Normal", "WriteContentionOver", text)
+
+    def forget(self, key: ServiceKey) -> None:
+        """That service is kept no more."""
+        for at in [at for at, (of, _) in self._contested.items() if of == key]:
+            del self._contested[at]
+            self._contests.pop(at, None)
+
+    def _tell_begin(self, key: ServiceKey, change: Change) -> None:
+        who = "somebody who deletes it" if isinstance(change, Create) else rivals(_object(change))
+        text = (
+            f"{object_name(change)} is changed back again and again, last by {who}: extsync writes the same again ever "
+            f"less often, at last every {LONGEST / 60:.0f} min; keep {who} from writing it, or take the manifest away"
+        )
+        log.warning("%s: %s", key, text)
+        self._event(_object(change), "Warning", "WriteContention", text)
+
+    def _event(self, obj: KubeObject | None, type_: EventType, reason: str, text: str) -> None:
+        """On the object, and on the Service that controls it."""
+        if obj is None:
+            return
+        if obj.metadata.uid is not None:
+            self._recorder.tell(obj, type_, reason, text)
+        for reference in obj.metadata.owner_references or ():
+            if reference.controller and reference.kind == Service.__name__:
+                metadata = ObjectMeta(name=reference.name, namespace=obj.metadata.namespace, uid=reference.uid)
+                self._recorder.tell(Service(metadata=metadata), type_, reason, text)
+
+    def _sweep(self, now: float) -> None:
+        """Memory follows what is being written."""
+        self._swept = now
+        self._contests = {at: contest for at, contest in self._contests.items() if not contest.is_over(now)}
+
+
+def _object(change: Change) -> KubeObject | None:
+    match change:
+        case Create(obj=obj) | Update(obj=obj):
+            return obj
+        case Delete() | ApplyService():
+            return None

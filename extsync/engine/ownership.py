@@ -1,0 +1,56 @@
+"""Tells people whose objects are in the way, and which were taken over: by events on the Service and on the object.
+
+The log has the same: a refusal is among the remarks of its service, and each write has a line with its reason.
+"""
+
+from __future__ import annotations
+
+from extsync.changes import Delete, Update
+from extsync.engine.kept import Kept
+from extsync.engine.telling import object_name
+from extsync.kube.events import Recorder
+from extsync.kube.writer import Written
+from extsync.objects import Endpoints, KubeObject, Service
+from extsync.plan.plan import Current
+from extsync.plan.policy import Refusal
+
+CONFLICT = "OwnershipConflict"
+"""The reason of the event where an object of somebody else is in the way."""
+ADOPTED = "Adopted"
+
+
+class Ownership:
+    """What was told of refusals and adoptions."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def refused(self, kept: Kept, refusals: tuple[Refusal, ...], current: Current) -> None:
+        """Puts an event where a refusal appears; it has been told as long as it stays."""
+        known, kept.refused = kept.refused, frozenset(refusals)
+        for refusal in refusals:
+            if refusal in known:
+                continue
+            reason = CONFLICT if refusal.about is not None else refusal.code
+            for obj in _concerned(refusal, current):
+                self._recorder.tell(obj, "Warning", reason, str(refusal))
+
+    def adopted(self, written: Written, service: Service | None) -> None:
+        """Puts an event where an object was taken over."""
+        for done in written.done:
+            change = done.change
+            if not isinstance(change, Update | Delete) or not change.adopts:
+                continue
+            became = "is extsync's from now on" if isinstance(change, Update) else "has been replaced by extsync's own"
+            text = f"{object_name(change)}, which nobody kept, {became}: policy.adopt is IfUnmanaged"
+            for obj in (service, done.obj):
+                if obj is not None:
+                    self._recorder.tell(obj, "Normal", ADOPTED, text)
+
+
+def _concerned(refusal: Refusal, current: Current) -> list[KubeObject]:
+    """The Service, where there is one, and the object that is in the way."""
+    found: list[KubeObject] = [] if current.service is None else [current.service]
+    if refusal.about is Endpoints and current.endpoints is not None:
+        found.append(current.endpoints)
+    return found
