@@ -265,6 +265,8 @@ MANAGED_BY = "extsync.dev"
 FIELD_MANAGER = "extsync"
 OWNER_LABEL = "extsync.dev/owner"
 GROUP_LABEL = "extsync.dev/group"
+SHARDS_LABEL = "extsync.dev/shards"
+"""With how many shards a replica runs: on its member Lease."""
 WRITTEN_BY_ANNOTATION = "extsync.dev/written-by"
 """Which replica wrote a slice or Endpoints, where replicas elect a leader."""
 

@@ -73,6 +73,19 @@ def build_parser() -> argparse.ArgumentParser:
         help="where metrics and health are served (default: 127.0.0.1:9440), or none",
     )
     run.add_argument(
+        "--leader-election",
+        action="store_true",
+        default=None,
+        help="several replicas: one of them writes, the others stand by (default: off)",
+    )
+    run.add_argument(
+        "--shards",
+        type=int,
+        default=None,
+        metavar="N",
+        help="with --leader-election: parts into which services are spread over the replicas (default: 1)",
+    )
+    run.add_argument(
         "--probe-workers", type=int, default=None, metavar="N", help="processes that probe (default: 0, in this one)"
     )
 

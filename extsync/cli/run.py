@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from extsync.cli import logs
+from extsync.cli.leading import check_election, leadership_of
 from extsync.cli.manifests import namespace_of
 from extsync.cli.world import cluster, settings_of
 from extsync.config.settings import Settings
@@ -33,6 +34,7 @@ def main(args: argparse.Namespace) -> int:
     for path in args.paths:
         if path != "-" and not Path(path).exists():
             raise ConfigError(f"{path}: there is no such file or directory")
+    check_election(settings)
     stdin = sys.stdin.buffer.read() if "-" in args.paths else b""
     return asyncio.run(_run(args, settings, stdin))
 
@@ -52,7 +54,7 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
             poll_interval=settings.manifest_poll_interval,
             hint=manifests.changed,
         )
-        core = Engine(world, options_of(settings))
+        core = Engine(world, options_of(settings), leadership=leadership_of(settings, world))
         if settings.listen != "none":
             host, port = _address(settings.listen)
             await resources.enter_async_context(serving(core, host=host, port=port, clock=world.clock))
@@ -61,6 +63,7 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
         await asyncio.wait([engine, stop], return_when=asyncio.FIRST_COMPLETED)
         if not engine.done():
             log.info("stopping")
+            await core.hand_over()
             engine.cancel()
         stop.cancel()
         await asyncio.wait([engine])
@@ -90,6 +93,7 @@ def options_of(settings: Settings) -> Options:
             max_freeze=settings.max_freeze,
         ),
         sentinels=tuple(map(_address, settings.sentinels)),
+        standby_probes=settings.standby_probes,
     )
 
 

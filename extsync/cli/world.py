@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,13 +17,16 @@ from extsync.kube.api import KubeStore
 from extsync.kube.store import Store
 from extsync.seams import SystemClock, SystemDialer, SystemProbeIO, SystemRandom
 
+FLAGS: Final = ("owner", "probe_workers", "listen", "leader_election", "shards")
+"""Flags that stand for the settings of their names."""
+
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The process settings: a file, then EXTSYNC_* variables, then the flags of ``args``.
 
     Raises ConfigError.
     """
-    flags: dict[str, Any] = {name: getattr(args, name, None) for name in ("owner", "probe_workers", "listen")}
+    flags: dict[str, Any] = {name: getattr(args, name, None) for name in FLAGS}
     return load_settings(args.config, overrides={name: flag for name, flag in flags.items() if flag is not None})
 
 
@@ -50,6 +53,6 @@ async def cluster(args: argparse.Namespace, settings: Settings) -> AsyncIterator
     try:
         world = world_of(store, probe_from=settings.probe_source_addresses)
         watching = Watching(store, clock=world.clock, random=world.random)
-        yield msgspec.structs.replace(world, watcher=watching)
+        yield msgspec.structs.replace(world, watcher=watching, namespace=access.namespace)
     finally:
         await store.close()

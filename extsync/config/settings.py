@@ -107,6 +107,10 @@ def _listen(text: str) -> str:
     return text
 
 
+def _lease_namespace(text: str) -> str:
+    return described(names.check_dns_label)(text) if text else text
+
+
 class Settings(BaseSettings):
     """What holds for the whole process, whatever the manifests. Durations are in seconds."""
 
@@ -139,6 +143,13 @@ class Settings(BaseSettings):
     self_doubt_window: PositiveDuration = Duration(30)
     max_freeze: PositiveDuration = Duration(600)
     sentinels: Annotated[Items[Sentinel], NoDecode, BeforeValidator(_split), Field(max_length=16)] = ()
+    leader_election: bool = False
+    lease_namespace: Annotated[str, AfterValidator(_lease_namespace)] = ""
+    lease_duration: PositiveDuration = Duration(15)
+    renew_deadline: PositiveDuration = Duration(10)
+    retry_period: PositiveDuration = Duration(2)
+    shards: Annotated[int, BeforeValidator(_number), Field(ge=1, le=256)] = 1
+    standby_probes: bool = True
 
     @classmethod
     def settings_customise_sources(

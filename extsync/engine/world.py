@@ -22,7 +22,8 @@ CreateSource: TypeAlias = Callable[[str, Any, SourceContext], Source]
 class World(msgspec.Struct, frozen=True):
     """Everything that an engine does not make itself.
 
-    ``watcher`` is None where sources have no cluster to look into.
+    ``watcher`` is None where sources have no cluster to look into. ``namespace`` is the one that extsync works in
+    itself: a pod's own, else that of the kubeconfig.
     """
 
     store: Store
@@ -32,6 +33,7 @@ class World(msgspec.Struct, frozen=True):
     io: ProbeIO
     create_source: CreateSource = registry.create
     watcher: Watcher | None = None
+    namespace: str = "default"
 
 
 def context_of(block: SourceBlock, prepared: Prepared, world: World, *, patience: float = math.inf) -> SourceContext:

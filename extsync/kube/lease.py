@@ -68,6 +68,10 @@ class Elector:
     begins and ceases to lead, from the event loop, and must not raise; the fence does not wait for it.
 
     A candidate looks at the Lease once in a while, unless ``observe`` told it of a change meanwhile.
+
+    A Lease may be ``shared``: ``identity`` is that of a group then, each of whose members joins in as long as the group
+    holds the Lease, and may write while renewals of its own succeed. It keeps the group and everybody else apart, not
+    the members from each other; no member may release it while there may be others.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Elector:
         random: Random,
         timing: Timing = CLIENT_GO,
         labels: Mapping[str, str] | None = None,
+        shared: bool = False,
         on_change: Callable[[bool], object] = lambda leads: None,
     ) -> None:
         self._store = store
@@ -91,6 +96,7 @@ class Elector:
         self._random = random
         self._timing = timing
         self._labels = dict(labels or {})
+        self._shared = shared
         self._on_change = on_change
         self._role = _Role.STANDS
         self._wakeup = asyncio.Event()
@@ -116,6 +122,27 @@ class Elector:
     def leads(self) -> bool:
         """Whether the fence is open."""
         return self._role is _Role.STANDS and self._is_open()
+
+    @property
+    def stands(self) -> bool:
+        """Whether it wants the Lease."""
+        return self._role is _Role.STANDS
+
+    @property
+    def holds(self) -> bool:
+        """Whether the Lease is this replica's, also while it gives it up."""
+        return self._is_open() or self.holder == self._identity
+
+    @property
+    def free_at(self) -> float:
+        """The monotonic time from which on the Lease may be taken as far as is known; -inf where there is none."""
+        return self._view.free_at(self._timing.lease_duration)
+
+    @property
+    def transitions(self) -> int:
+        """How many times the holder had changed when the Lease was last seen."""
+        spec = self._view.spec
+        return 0 if spec is None else spec.lease_transitions or 0
 
     @property
     def holder(self) -> str:
@@ -275,7 +302,8 @@ class Elector:
             return None
         if spec is None:
             return lease_record.vacant(duration)
-        if self._view.is_own or self._clock.monotonic() >= self._view.free_at(duration):
+        joins = self._shared and self.holder == self._identity
+        if self._view.is_own or joins or self._clock.monotonic() >= self.free_at:
             return lease_record.held(spec, self._identity, duration, wall=wall)
         return None
 
@@ -312,7 +340,7 @@ class Elector:
         """Seconds for which a candidate need not look, as a watch has told it of a change; 0 where it must."""
         if self._view.certain or self._role is not _Role.STANDS or self._is_open():
             return 0.0
-        return min(self._view.heard_at + self._patience, self._view.free_at(self._timing.lease_duration)) - now
+        return min(self._view.heard_at + self._patience, self.free_at) - now
 
     def _rest(self, began: float, asked: float) -> float | None:
         """Seconds until the next turn after one that began then, ``asked`` of which the server asked for."""
@@ -328,7 +356,7 @@ class Elector:
             return None
         self._view.certain = False
         self._patience = max(asked, period * (1.0 + JITTER * self._random.random()))
-        free_in = self._view.free_at(self._timing.lease_duration) - now
+        free_in = self.free_at - now
         return max(asked, min(self._patience, free_in)) if free_in > 0 else self._patience
 
     # ---- what is said ------------------------------------------------------------------------------------------------

@@ -22,13 +22,18 @@ _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def leader_lease(owner: str) -> str:
-    """The Lease of whoever keeps the Services of ``owner``, where all are kept by one replica."""
+    """The Lease of whoever keeps the Services of ``owner``; with shards, of all replicas with that number of shards."""
     return f"{PREFIX}{_encoded(owner)}"
 
 
-def shard_lease(owner: str, shard: int) -> str:
-    """The Lease of whoever keeps one shard of the Services of ``owner``."""
-    return f"{leader_lease(owner)}.shard-{shard}"
+def group_identity(shards: int) -> str:
+    """The name by which all replicas with that number of shards hold the leader Lease; no ``new_identity`` is so."""
+    return f"{shards}-shards"
+
+
+def shard_lease(owner: str, shard: int, shards: int) -> str:
+    """The Lease of whoever keeps one of so many shards of the Services of ``owner``."""
+    return f"{leader_lease(owner)}.shard-{shard}-of-{shards}"
 
 
 def member_lease(owner: str, identity: str) -> str:

@@ -19,9 +19,6 @@ import msgspec
 
 from extsync.model import ServiceKey
 
-MOST_SHARDS: Final = 256
-"""Shards of an installation at most: each has a Lease, which its holder renews every few seconds."""
-
 _MOST_DOUBLINGS: Final = 6
 
 
@@ -85,15 +82,16 @@ def stance(
         alive: The replicas that are alive and willing to write, and since when each of them has been so without a gap,
             as this replica saw it (monotonic seconds). One in self-doubt is not willing. ``me`` is in it unless it
             is the one in doubt.
-        changed_at: When this replica got the shard (where it ``holds`` it) or last saw its holder change or fall
-            silent.
+        changed_at: When this replica got the shard (where it ``holds`` it), or when the shard's Lease became free or
+            will be if its holder stays silent.
         in_vain: How many times in a row it handed the shard over and got it back.
     """
     if me not in alive:
         return Stance.YIELD if holds else Stance.WAIT
     if not holds:
         ahead = ranking(shard, alive).index(me)
-        return Stance.STAND if now - changed_at >= ahead * patience.next_in_line else Stance.WAIT
+        is_next = ahead == 0 or now - changed_at >= ahead * patience.next_in_line
+        return Stance.STAND if is_next else Stance.WAIT
     if now - changed_at < patience.keep * 2 ** min(in_vain, _MOST_DOUBLINGS):
         return Stance.STAND
     settled = [member for member, since in alive.items() if member == me or now - since >= patience.join]

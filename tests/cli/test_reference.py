@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from pathlib import Path
 
@@ -79,6 +80,8 @@ def test_every_setting_is_there_with_its_variable_and_default() -> None:
 def written(default: object) -> str:
     if default == ():
         return "[]"
+    if type(default) is bool or default == "":
+        return json.dumps(default)
     return f"{default:g}" if type(default) is float else str(default)
 
 
@@ -93,6 +96,14 @@ def test_the_rights_are_those_of_the_cluster_role() -> None:
         for resource in rule["resources"]:
             granted.setdefault(resource, set()).update(rule["verbs"])
     assert {name: verbs for name, verbs in told.items() if "restricted" not in name} == granted
+
+
+def test_the_rights_to_leases_are_those_of_the_role() -> None:
+    [told] = rows(OPERATIONS, "API group of the Role")
+    role = yaml.safe_load((ROOT / "deploy" / "base" / "role.yaml").read_text())
+    assert role["rules"] == [
+        {"apiGroups": [told[0]], "resources": [told[1].strip("`")], "verbs": told[2].split(", ")},
+    ]
 
 
 def test_every_message_is_one_that_the_program_says() -> None:

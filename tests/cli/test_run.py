@@ -105,3 +105,28 @@ def test_an_address_that_is_taken_ends_it_with_what_to_do(config: Path, tmp_path
     said = f"extsync: listen: {address} cannot be listened on: "
     assert (done.returncode, done.stderr.splitlines()[-1][: len(said)]) == (1, said)
     assert "choose another address and port, or none" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("shards: 4", "shards: 4 shards are shared out by leader election: set leaderElection to true"),
+        (
+            "leaseDuration: 5s",
+            "retryPeriod do not fit together: the lease duration (5 s)",
+        ),
+        (
+            "retryPeriod: 9s",
+            "retryPeriod do not fit together: the renew deadline (10 s)",
+        ),
+    ],
+)
+def test_settings_of_an_election_that_do_not_fit_together_are_refused(
+    settings: str, said: str, config: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(settings)
+    done = extsync("run", "-f", write(tmp_path / "m.json", manifest()), "--kubeconfig", config, "--config", file)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

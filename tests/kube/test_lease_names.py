@@ -16,7 +16,7 @@ from extsync.seams.virtual import SeededRandom
 OWNERS = st.from_regex(re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII), fullmatch=True)
 NAMES: dict[str, Callable[[str], str]] = {
     "leader": leader_lease,
-    "shard": lambda owner: shard_lease(owner, 7),
+    "shard": lambda owner: shard_lease(owner, 7, 16),
     "member": lambda owner: member_lease(owner, "extsync-0-1f"),
 }
 
@@ -35,7 +35,7 @@ def test_a_name_can_be_read(owner: str, name: str) -> None:
 
 
 def test_parts_follow_after_a_dot() -> None:
-    assert shard_lease("default", 7) == "extsync-default.shard-7"
+    assert shard_lease("default", 7, 16) == "extsync-default.shard-7-of-16"
     assert member_lease("default", "extsync-0-1f") == "extsync-default.member-extsync-0-1f"
 
 
@@ -57,7 +57,11 @@ def test_what_differs_only_in_what_is_lost_differs(pair: tuple[str, str]) -> Non
 
 
 def test_an_owner_that_looks_like_a_shard_of_another_is_none() -> None:
-    assert leader_lease("a.shard-7") != shard_lease("a", 7)
+    assert leader_lease("a.shard-7-of-16") != shard_lease("a", 7, 16)
+
+
+def test_shards_of_another_number_have_other_names() -> None:
+    assert shard_lease("a", 7, 16) != shard_lease("a", 7, 32)
 
 
 @pytest.mark.parametrize("host", ["extsync-6f9c-x", "Node_1.example.com", "h" * 300, "", "host."])
