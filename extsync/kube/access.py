@@ -30,6 +30,7 @@ from extsync.kube.credentials import (
     TokenFile,
     bearer_of,
     use_client_certificate,
+    use_issued_certificate,
 )
 from extsync.kube.exec_plugin import ExecPlugin
 from extsync.kube.proxy import proxy_from_environment
@@ -174,17 +175,16 @@ async def _authenticate(
     from kubernetes_asyncio.config import kube_config
 
     cluster, user = selected.cluster, selected.user
-    # What is renewed over time is left to the credentials below.
-    constant = structs.replace(user, exec=None, auth_provider=None, token_file=None)
+    # What is renewed over time is left to the credentials below. What is PEM text it would write to disk, to read it.
+    constant = structs.replace(
+        user, exec=None, auth_provider=None, token_file=None, client_certificate_data=None, client_key_data=None
+    )
     if user.token_file:
         constant.token = None  # the file wins
     configuration = Configuration()
-    try:
-        await kube_config.KubeConfigLoader(_single(cluster, constant)).load_and_set(configuration)
-        tls = _tls_of(configuration)
-    finally:
-        # Certificates and keys from inside the kubeconfig would stay on disk until this process ends.
-        kube_config._cleanup_temp_files()
+    bare_cluster = structs.replace(cluster, certificate_authority_data=None)
+    await kube_config.KubeConfigLoader(_single(bare_cluster, constant)).load_and_set(configuration)
+    tls = _tls_of(configuration, cluster, user)
     if not cluster.server.startswith("https:"):
         return tls, Fixed()  # like kubectl: no secret goes over a connection that all can read
     if user.exec is not None:
@@ -211,20 +211,35 @@ def _single(cluster: kubeconfig.Cluster, user: kubeconfig.User) -> dict[str, Any
     }
 
 
-def _tls_of(configuration: Configuration) -> ssl.SSLContext:
-    """The context that kubernetes-asyncio's own client would use, as strict as kubectl is."""
-    tls = _tls_context(configuration.ssl_ca_cert, verify=configuration.verify_ssl)
-    if configuration.cert_file:
+def _tls_of(configuration: Configuration, cluster: kubeconfig.Cluster, user: kubeconfig.User) -> ssl.SSLContext:
+    """The context that kubernetes-asyncio's own client would use, as strict as kubectl is; data win over files."""
+    if not cluster.server.startswith("https:"):
+        return _tls_context(None, verify=True)
+    data = cluster.certificate_authority_data
+    tls = _tls_context(
+        None if data else configuration.ssl_ca_cert,
+        verify=configuration.verify_ssl,
+        data=_decoded(data) if data else None,
+    )
+    if user.client_certificate_data and user.client_key_data:
+        use_issued_certificate(tls, _decoded(user.client_certificate_data), _decoded(user.client_key_data))
+    elif configuration.cert_file:
         use_client_certificate(tls, configuration.cert_file, configuration.key_file)
     return tls
 
 
-def _tls_context(authority: str | None, *, verify: bool) -> ssl.SSLContext:
-    """Verifies with the file ``authority``, or the system's authorities where it is None."""
+def _decoded(data: str) -> str:
+    """PEM text from its base64; what is not ASCII can only be in comments between the blocks."""
+    return base64.standard_b64decode(data).decode("ascii", errors="ignore")
+
+
+def _tls_context(authority: str | None, *, verify: bool, data: str | None = None) -> ssl.SSLContext:
+    """Verifies with the file ``authority`` or the PEM text ``data``; without either, with the system's authorities."""
     try:
-        tls = ssl.create_default_context(cafile=authority)
+        tls = ssl.create_default_context(cafile=authority, cadata=data)
     except OSError as error:
-        raise ConfigError(f"the certificate authority in {authority} cannot be used: {error}") from error
+        place = "certificate-authority-data" if authority is None else authority
+        raise ConfigError(f"the certificate authority in {place} cannot be used: {error}") from error
     # Python 3.13 asks of an authority what Go does not, and what many a cluster's own lacks (RFC 5280 key identifiers).
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verify:

@@ -6,9 +6,10 @@ Each kind answers ``headers`` before every request, and ``renew`` after a 401. N
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -182,9 +183,23 @@ def use_client_certificate(tls: ssl.SSLContext, certificate: str | Path, key: st
 
 
 def use_issued_certificate(tls: ssl.SSLContext, certificate: str, key: str) -> None:
-    """The same from PEM texts. OpenSSL reads files only, so they are on disk, for this user alone, for a moment."""
-    with tempfile.TemporaryDirectory(prefix="extsync-") as directory:
-        certificate_file, key_file = Path(directory, "certificate"), Path(directory, "key")
-        certificate_file.write_text(certificate)
-        key_file.write_text(key)
-        use_client_certificate(tls, certificate_file, key_file)
+    """The same from PEM texts. OpenSSL reads files only: it is given the ends of pipes, so that no key is on disk."""
+    with _readable(certificate) as certificate_path, _readable(key) as key_path:
+        use_client_certificate(tls, certificate_path, key_path)
+
+
+@contextmanager
+def _readable(text: str) -> Iterator[str]:
+    """A path at which this process reads ``text``, once."""
+    reader, writer = os.pipe()
+    try:
+        try:
+            os.set_blocking(writer, False)
+            content = text.encode()
+            if os.write(writer, content) < len(content):
+                raise ConfigError(f"the client certificate or its key is too long: {len(content)} bytes")
+        finally:
+            os.close(writer)
+        yield f"/dev/fd/{reader}"
+    finally:
+        os.close(reader)

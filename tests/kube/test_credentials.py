@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,10 +192,23 @@ async def test_an_issued_certificate_is_used_for_connections_instead_of_a_header
 # ---- client certificates --------------------------------------------------------------------------------------------
 
 
-def test_a_key_does_not_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    use_issued_certificate(ssl.create_default_context(), CERTIFICATE, KEY)
-    assert list(tmp_path.iterdir()) == []
+def test_a_key_that_was_issued_is_never_on_disk_and_leaves_no_descriptor() -> None:
+    opened: list[str] = []
+    before = len(os.listdir("/dev/fd"))
+
+    class Recording(ssl.SSLContext):
+        def load_cert_chain(self, certfile: object, keyfile: object = None, password: object = None) -> None:
+            opened.extend([str(certfile), str(keyfile)])
+            super().load_cert_chain(str(certfile), str(keyfile))
+
+    use_issued_certificate(Recording(ssl.PROTOCOL_TLS_CLIENT), CERTIFICATE, KEY)
+    assert all(re.fullmatch("/dev/fd/[0-9]+", path) for path in opened)
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_certificate_of_any_length_ends_in_time() -> None:
+    with pytest.raises(ConfigError, match="too long"):
+        use_issued_certificate(ssl.create_default_context(), CERTIFICATE + "#" * (1 << 20), KEY)
 
 
 def test_a_certificate_that_is_none_is_refused() -> None:
