@@ -7,7 +7,6 @@ import msgspec
 from extsync.config import names
 from extsync.errors import ExtsyncError
 from extsync.objects import (
-    ENDPOINTS_CONTROLLER,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     MIRRORING_CONTROLLER,
@@ -20,13 +19,9 @@ from extsync.objects import (
     Service,
 )
 from extsync.plan.imports.notes import Notes
-from extsync.plan.metadata import controller_uid
+from extsync.plan.ownership import FQDN
 from extsync.plan.publication import Current
-
-LEADER_ANNOTATION = "control-plane.alpha.kubernetes.io/leader"
-"""Marks Endpoints that are the lock of an election and publish nothing."""
-_ENDPOINTS_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
-_API_SERVER = ("default", "kubernetes")
+from extsync.plan.unmanaged import LEADER_ANNOTATION, endpoints_keeper, left_by_controller, slice_keeper
 
 
 class NotImported(ExtsyncError):
@@ -62,24 +57,26 @@ def find(current: Current, notes: Notes) -> Found:
         raise NotImported("there is no Service of that name: create it first, since Kubernetes deletes such Endpoints")
     _check_service(service)
     _check_owners(current)
-    endpoints = current.endpoints
-    if endpoints is not None:
-        _check_endpoints(endpoints, service)
-    kept = bool(service.spec.selector)
     slices = [one for one in sorted(current.slices, key=_name) if _is_to_import(one, service, notes)]
-    if kept and not slices:
-        raise NotImported("it has a selector: Kubernetes itself keeps its Endpoints and slices", kept=True)
-    if kept:
+    endpoints = current.endpoints
+    if service.spec.selector:
+        if not slices:
+            raise NotImported("it has a selector: Kubernetes itself keeps its Endpoints and slices", kept=True)
         notes.say(f"Service {service.metadata.name}", "it has a selector: only the slices beside its own are imported")
         endpoints = None
     if endpoints is None and not slices:
-        raise NotImported("it has neither Endpoints nor slices that were written by hand", kept=True)
-    if endpoints is not None and endpoints.labels.get(_ENDPOINTS_MANAGED_BY) == ENDPOINTS_CONTROLLER:
-        notes.say(f"Endpoints {endpoints.metadata.name}", f"{_LEFT_BEHIND}: look which of its addresses still exist")
+        raise NotImported("it has neither Endpoints nor slices that nobody keeps", kept=True)
+    if endpoints is not None:
+        if keeper := endpoints_keeper(endpoints, service):
+            raise NotImported(f"its Endpoints are kept by {keeper}", kept=True)
+        if left_by_controller(endpoints):
+            notes.say(f"Endpoints {endpoints.metadata.name}", _LEFT_BEHIND)
     return Found(service, endpoints, tuple(slices))
 
 
-_LEFT_BEHIND = "it was left behind by a selector that the Service has no more"
+_LEFT_BEHIND = (
+    "it was left behind by a selector that the Service has no more: look which of its addresses are still there"
+)
 
 
 def _name(obj: KubeObject) -> str:
@@ -87,8 +84,6 @@ def _name(obj: KubeObject) -> str:
 
 
 def _check_service(service: Service) -> None:
-    if service.key == _API_SERVER:
-        raise NotImported("the API server itself keeps it", kept=True)
     if service.spec.type == "ExternalName":
         raise NotImported("a Service of type ExternalName has no endpoints", kept=True)
     if service.metadata.deletion_timestamp is not None:
@@ -111,36 +106,22 @@ def _check_owners(current: Current) -> None:
             )
 
 
-def _check_endpoints(endpoints: Endpoints, service: Service) -> None:
-    controller = _other_controller(endpoints, service)
-    if controller:
-        raise NotImported(f"its Endpoints are kept by {controller}", kept=True)
-
-
-def _other_controller(obj: KubeObject, service: Service) -> str:
-    """The controller of ``obj`` that is not its Service, in words; "" where there is none."""
-    if controller_uid(obj) in (None, service.metadata.uid):
-        return ""
-    return next(f"{ref.kind} {ref.name}" for ref in obj.metadata.owner_references or () if ref.controller)
-
-
 def _is_to_import(slice_: EndpointSlice, service: Service, notes: Notes) -> bool:
-    """Whether the slice was written by hand; of one that others keep it is noted, for it stays beside the imported."""
-    manager = slice_.labels.get(MANAGED_BY_LABEL)
+    """Whether nobody keeps the slice; of one that somebody keeps it is noted, for it stays beside what is imported."""
     place = f"EndpointSlice {slice_.metadata.name}"
+    manager = slice_.labels.get(MANAGED_BY_LABEL)
     if slice_.metadata.deletion_timestamp is not None or manager == MIRRORING_CONTROLLER:
         return False
-    if manager == SLICE_CONTROLLER:
-        if not service.spec.selector:
-            notes.say(place, f"{_LEFT_BEHIND}: look which of its addresses still exist")
-        return not service.spec.selector
-    keeper = manager or _other_controller(slice_, service)
-    if keeper:
-        notes.say(place, f"{keeper} keeps it: it stays as it is, and is not in the manifest")
-        return False
-    if slice_.address_type == "FQDN":
-        notes.say(
-            place, "its addresses are names, which kube-proxy ignores: it stays as it is, and is not in the manifest"
-        )
-        return False
-    return True
+    keeper = slice_keeper(slice_, service)
+    if keeper is None and slice_.address_type != FQDN:
+        if manager == SLICE_CONTROLLER:
+            notes.say(place, _LEFT_BEHIND)
+        return True
+    if keeper is None:
+        notes.say(place, f"{_STAYS}, since its addresses are names, which kube-proxy ignores")
+    elif manager != SLICE_CONTROLLER:
+        notes.say(place, f"{_STAYS}: it is kept by {keeper}")
+    return False
+
+
+_STAYS = "it stays as it is, and is not in the manifest"

@@ -105,7 +105,7 @@ def pairs(ports: PortSet) -> tuple[tuple[str, int], ...]:
 
 def published_by(result: Imported, service: Service) -> set[Served]:
     """What the manifest publishes, once it is written out and read again, for a Service that it does not keep."""
-    manifest = load_one(to_text(result.manifest).replace("adopt: IfUnmanaged", "adopt: Never"))
+    manifest = load_one(to_text(result.manifest))
     ports = tuple(
         PortSpec(port.name or "", port.port, port.target, port.protocol, port.app_protocol)
         for port in manifest.spec.ports

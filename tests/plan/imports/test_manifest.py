@@ -14,6 +14,7 @@ from extsync.objects import (
     MANAGED_BY_LABEL,
     MIRRORING_CONTROLLER,
     OWNER_LABEL,
+    SERVICE_NAME_LABEL,
     SKIP_MIRROR_LABEL,
     SLICE_CONTROLLER,
     EndpointHints,
@@ -24,7 +25,8 @@ from extsync.objects import (
     OwnerReference,
     ServicePort,
 )
-from extsync.plan.imports.found import LEADER_ANNOTATION, NotImported
+from extsync.plan.imports.found import NotImported
+from extsync.plan.unmanaged import LEADER_ANNOTATION
 from tests.plan.cluster import UID, service
 from tests.plan.imports.byhand import Served, address, endpoints, entry, imported, published_by, slice_of, subset, told
 
@@ -130,14 +132,20 @@ def test_the_slices_that_kubernetes_makes_of_endpoints_are_not_read_a_second_tim
     assert result.notes == ()
 
 
+def test_a_slice_of_people_is_imported() -> None:
+    result = imported(service(), slice_of(entry(A), labels={MANAGED_BY_LABEL: "cluster-admins"}))
+    assert published_by(result, service()) == {served(A)}
+    assert result.notes == ()
+
+
 def test_a_slice_of_another_manager_is_named_and_left() -> None:
     other = slice_of(entry(B), name="theirs", labels={MANAGED_BY_LABEL: "gateway.example.com"})
     controlled = slice_of(entry(C), name="operated", owner_references=(CONTROLLER,))
     result = imported(service(), slice_of(entry(A)), other, controlled)
     assert published_by(result, service()) == {served(A)}
     said = " ".join(told(result, changes=False))
-    assert "EndpointSlice theirs: gateway.example.com keeps it" in said
-    assert "EndpointSlice operated: Database orders keeps it" in said
+    assert "EndpointSlice theirs: it stays as it is, and is not in the manifest: it is kept by gateway.example" in said
+    assert "EndpointSlice operated: it stays as it is, and is not in the manifest: it is kept by its controller" in said
 
 
 def test_names_are_left_since_kube_proxy_ignores_them() -> None:
@@ -305,11 +313,15 @@ def test_labels_and_annotations_of_every_object_are_kept_and_bookkeeping_is_not(
         ([service(selector={"a": "b"}), endpoints(subset([A], mysql=3306))], "it has a selector"),
         ([service(), endpoints(subset([A], mysql=1), labels={OWNER_LABEL: "team-a"})], "with owner id 'team-a'"),
         ([service(), slice_of(labels={MANAGED_BY_LABEL: MANAGED_BY, OWNER_LABEL: "x"})], "its EndpointSlice already"),
+        ([service(), endpoints(labels={"app.kubernetes.io/managed-by": "Helm"})], "kept by Helm"),
         ([service(), endpoints(annotations={LEADER_ANNOTATION: "{}"})], "the lock of an election"),
-        ([service(), endpoints(owner_references=(CONTROLLER,))], "kept by Database orders"),
+        ([service(), endpoints(owner_references=(CONTROLLER,))], "kept by its controller Database/orders"),
         ([service(type="ExternalName")], "of type ExternalName"),
-        ([service()], "neither Endpoints nor slices"),
-        ([service(), slice_of(entry(A), labels={MANAGED_BY_LABEL: "gw"})], "neither Endpoints nor slices"),
+        ([service()], "neither Endpoints nor slices that nobody keeps"),
+        (
+            [service(), slice_of(entry(A), labels={MANAGED_BY_LABEL: "gw"})],
+            "neither Endpoints nor slices that nobody keeps",
+        ),
     ],
 )
 def test_what_somebody_keeps_is_refused_as_kept(objects: list[Any], why: str) -> None:
@@ -346,5 +358,5 @@ def test_ports_that_have_one_name_are_refused() -> None:
 def test_the_api_servers_own_service_is_refused() -> None:
     metadata = msgspec.structs.replace(service().metadata, name="kubernetes", uid=UID)
     own = msgspec.structs.replace(service(), metadata=metadata)
-    with pytest.raises(NotImported, match="the API server itself keeps it"):
-        imported(own, slice_of(entry(A)))
+    with pytest.raises(NotImported, match="neither Endpoints nor slices that nobody keeps"):
+        imported(own, slice_of(entry(A), labels={SERVICE_NAME_LABEL: "kubernetes"}))
