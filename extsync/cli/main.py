@@ -89,6 +89,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--probe-workers", type=int, default=None, metavar="N", help="processes that probe (default: 0, in this one)"
     )
 
+    run.add_argument(
+        "--prune",
+        action="store_true",
+        help="delete, after the start, what this owner id made and no manifest names; needs an owner id of one's own",
+    )
+
     apply = _command(commands, "apply", "once: discover, probe, plan, show and write")
     _add_manifests(apply)
     _add_cluster(apply)

@@ -15,12 +15,12 @@ from extsync.cli import logs
 from extsync.cli.leading import check_election, leadership_of
 from extsync.cli.manifests import namespace_of
 from extsync.cli.world import cluster, settings_of
-from extsync.config.settings import Settings
+from extsync.config.settings import DEFAULT_OWNER, Settings
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import FileManifests, ManifestFeed
 from extsync.engine.options import Options
 from extsync.engine.run import Engine
-from extsync.errors import ConfigError
+from extsync.errors import ConfigError, UsageError
 from extsync.plan.doubt import DoubtPolicy
 from extsync.web.server import serving
 
@@ -31,6 +31,11 @@ def main(args: argparse.Namespace) -> int:
     """Runs until it is told to stop; then 0."""
     settings = settings_of(args)
     logs.configure(level=settings.log_level, form=settings.log_format, verbose=args.verbose)
+    if args.prune and settings.owner == DEFAULT_OWNER:
+        raise UsageError(
+            "--prune deletes what an owner id no longer names: give this installation one of its own, with --owner or "
+            "the setting owner"
+        )
     for path in args.paths:
         if path != "-" and not Path(path).exists():
             raise ConfigError(f"{path}: there is no such file or directory")
@@ -54,7 +59,7 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
             poll_interval=settings.manifest_poll_interval,
             hint=manifests.changed,
         )
-        core = Engine(world, options_of(settings), leadership=leadership_of(settings, world))
+        core = Engine(world, options_of(settings, prune=args.prune), leadership=leadership_of(settings, world))
         if settings.listen != "none":
             host, port = _address(settings.listen)
             await resources.enter_async_context(serving(core, host=host, port=port, clock=world.clock))
@@ -72,7 +77,7 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
     return 0
 
 
-def options_of(settings: Settings) -> Options:
+def options_of(settings: Settings, *, prune: bool = False) -> Options:
     """The settings that the engine reads."""
     return Options(
         owner=settings.owner,
@@ -94,6 +99,8 @@ def options_of(settings: Settings) -> Options:
         ),
         sentinels=tuple(map(_address, settings.sentinels)),
         standby_probes=settings.standby_probes,
+        prune=prune,
+        removal_delay=settings.removal_delay,
     )
 
 

@@ -35,6 +35,8 @@ from extsync.config.values import DnsLabel, Items, PositiveDuration, described, 
 from extsync.errors import ConfigError
 
 PREFIX: Final = "EXTSYNC_"
+DEFAULT_OWNER: Final = "default"
+"""The owner id of an installation that was given none."""
 
 
 def _number(value: object) -> object:
@@ -118,7 +120,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    owner: Annotated[str, AfterValidator(_owner)] = "default"
+    owner: Annotated[str, AfterValidator(_owner)] = DEFAULT_OWNER
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9440"

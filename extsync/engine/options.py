@@ -11,7 +11,8 @@ class Options(msgspec.Struct, frozen=True):
     """Durations in seconds. ``namespaces`` empty: all.
 
     ``probe_workers`` 0: probes are made in this process. ``standby_probes``: a replica probes for services for which it
-    does not lead, too.
+    does not lead, too. ``prune``: what no manifest names goes after a start, see ``engine.sweep``; ``removal_delay`` is
+    the time between the two looks at the manifests for that.
     """
 
     owner: str = "default"
@@ -27,3 +28,5 @@ class Options(msgspec.Struct, frozen=True):
     doubt: DoubtPolicy = DoubtPolicy()
     sentinels: tuple[tuple[str, int], ...] = ()
     standby_probes: bool = True
+    prune: bool = False
+    removal_delay: float = 60.0

@@ -1,8 +1,8 @@
-"""Prune: what an installation made and its manifests no longer name goes."""
+"""Prune: what an installation made and its manifests do not name."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from extsync.engine.passes import OnceOptions, ServiceResult, Step
 from extsync.engine.retry import retrying
@@ -14,8 +14,7 @@ from extsync.kube.store import Listing
 from extsync.kube.writer import Writer
 from extsync.model import ServiceKey
 from extsync.objects import OWNER_LABEL, Endpoints, EndpointSlice, KubeObject, Service
-from extsync.plan.ownership import service_made_by
-from extsync.plan.removal import endpoints_made_by, removal, slice_made_by
+from extsync.plan.removal import made_by, removal
 
 
 async def prune(
@@ -25,8 +24,7 @@ async def prune(
 
     ``namespaces`` empty: in all. Without ``options.write`` it only says what it would delete. Raises StoreError.
     """
-    named = await _named_by_objects(world, options, namespaces)
-    left = sorted(named - set(keep))
+    left = leftovers(await _objects(world, options, namespaces), options.owner, frozenset(keep).__contains__)
     view = Snapshot(world.store, clock=world.clock, timeout=options.request_timeout)
     await view.read(left)
     results = []
@@ -46,28 +44,26 @@ async def prune(
     return results
 
 
-async def _named_by_objects(world: World, options: OnceOptions, namespaces: Iterable[str]) -> set[ServiceKey]:
-    """The services for which there is an object of this owner."""
-    selector = f"{OWNER_LABEL}={options.owner}"
+def leftovers(objects: Iterable[KubeObject], owner: str, is_named: Callable[[ServiceKey], bool]) -> list[ServiceKey]:
+    """The services that no manifest names and for which there is an object that ``owner`` made, sorted."""
     found: set[ServiceKey] = set()
+    for obj in objects:
+        if made_by(obj, owner):
+            keys = service_keys(obj)
+            if not any(map(is_named, keys)):  # a slice whose label somebody changed is still that of its Service
+                found.update(keys)
+    return sorted(found)
+
+
+async def _objects(world: World, options: OnceOptions, namespaces: Iterable[str]) -> list[KubeObject]:
+    """The objects with the label of this owner."""
+    selector = f"{OWNER_LABEL}={options.owner}"
+    found: list[KubeObject] = []
     places: list[str | None] = [*namespaces]
     for namespace in places or [None]:
         for kind in (Service, Endpoints, EndpointSlice):
             listing: Listing[KubeObject] = await retrying(world.clock)(
                 world.store.list, kind, namespace=namespace, label_selector=selector
             )
-            for obj in listing.items:
-                if _made_by(obj, options.owner):
-                    found.update(service_keys(obj))
+            found += listing.items
     return found
-
-
-def _made_by(obj: KubeObject, owner: str) -> bool:
-    match obj:
-        case Service():
-            return service_made_by(obj, owner)
-        case Endpoints():
-            return endpoints_made_by(obj, owner)
-        case EndpointSlice():
-            return slice_made_by(obj, owner)
-    return False

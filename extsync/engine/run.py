@@ -30,6 +30,7 @@ from extsync.engine.queue import WorkQueue
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
 from extsync.engine.status import ProcessStatus, ServiceStatus, service_status
+from extsync.engine.sweep import Sweep
 from extsync.engine.view import ClusterView, service_keys
 from extsync.engine.world import World
 from extsync.errors import ConfigError, StoreError
@@ -105,6 +106,16 @@ class Engine:
         self._publisher = Publisher(writer, self._queue, self._leadership, contests, random=world.random)
         self._adoptees = Adoptees(store, timeout=options.request_timeout)
         self._ownership = Ownership(self._recorder)
+        self._sweep = Sweep(
+            self._view,
+            writer,
+            self._leadership,
+            owner=options.owner,
+            delay=options.removal_delay,
+            is_named=lambda key: key in self._services or key in self._refused,
+            clock=clock,
+            random=world.random,
+        )
         self._isolation = Isolation(self._probing, self._recorder, clock)
         self._services: dict[ServiceKey, Kept] = {}
         self._plan_seconds = Histogram.of(*PLAN_SECONDS)
@@ -128,6 +139,8 @@ class Engine:
                 await self._view.synced()
                 self._synced = True
                 log.info("read what the cluster has")
+                if self._options.prune:
+                    tasks.create_task(self._sweep.run(), name="sweep")
                 self._leadership.start(tasks, changed=self._leads_or_not, in_doubt=lambda: bool(self._probing.freeze))
                 for number in range(self._options.concurrency):
                     tasks.create_task(self._work(), name=f"worker-{number}")
@@ -181,6 +194,7 @@ class Engine:
     def _take(self, step: Step, result: LoadResult) -> None:
         """Takes up what a load of the manifests changed."""
         self._loaded = True
+        self._sweep.take(readable=result.ok)
         known, self._problems = self._problems, frozenset(result.problems)
         for problem in (problem for problem in result.problems if problem not in known):
             log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -92,6 +92,11 @@ class ClusterView:
             slices=self._slices[place].by_index(key),
             endpoints=self._endpoints[place].get(*key),
         )
+
+    def objects(self) -> Iterator[KubeObject]:
+        """Every object that is watched."""
+        for cache in self._all():
+            yield from cache.all()
 
     def written(self, obj: KubeObject) -> None:
         """Takes in what the store answered to a write, so that the next plan reads it."""

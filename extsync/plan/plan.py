@@ -11,7 +11,7 @@ from extsync.model import Endpoint, ServiceKey
 from extsync.objects import Service
 from extsync.plan.changes import Changes
 from extsync.plan.policy import Notice, PackPolicy, Refusal
-from extsync.plan.publication import Current, PublicationMemo, publish
+from extsync.plan.publication import Current, PublicationMemo, outlived_changes, publish
 from extsync.plan.service import ServiceWish, release_change, service_change, use_refusal
 
 __all__ = ["Current", "Plan", "PlanMemo", "plan"]
@@ -101,7 +101,8 @@ def _plan(key: ServiceKey, question: _Question, triggered: str | None, memo: Pla
     applies = (change,) if isinstance(change, ApplyService) else ()
     refusals: tuple[Refusal, ...] = (change,) if isinstance(change, Refusal) else ()
     if service is None:
-        return Plan(Changes(applies), () if applies else (_no_service(key),))
+        outlived = outlived_changes(question.current.slices, question.policy.owner)
+        return Plan(Changes((*applies, *outlived)), () if applies else (_no_service(key),))
     publication = publish(question.current, service, question.endpoints, question.policy, triggered, memo.publication)
     refusals += publication.refusals
     if refusals and not publication.is_started:

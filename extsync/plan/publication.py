@@ -15,7 +15,7 @@ from extsync.plan.cover import mirror_shows, ours_show
 from extsync.plan.endpoints import endpoints_adoptable, endpoints_are_ours, endpoints_change, endpoints_refusal
 from extsync.plan.held import SliceMemo
 from extsync.plan.metadata import Frame
-from extsync.plan.ownership import SliceOwners, Whose
+from extsync.plan.ownership import SliceOwners, Whose, is_orphan
 from extsync.plan.policy import Notice, PackPolicy, Refusal
 from extsync.plan.publish import Phase, phase_of
 from extsync.plan.published import read_endpoints, read_slice
@@ -102,6 +102,12 @@ def publish(
         view.is_started,
         bool(unknown_ports(service, buckets)),
     )
+
+
+def outlived_changes(slices: Iterable[EndpointSlice], owner: str) -> list[Change]:
+    """Where there is no Service: the end of the slices that outlived it, which nobody else would ever collect."""
+    gone = (one for one in slices if one.metadata.deletion_timestamp is None and is_orphan(one, owner))
+    return [Delete.of(slice_, _OUTLIVED) for slice_ in gone]
 
 
 _OUTLIVED = "it outlived the Service that it was made for"

@@ -11,6 +11,8 @@ from extsync.objects import (
     OWNER_LABEL,
     Endpoints,
     EndpointSlice,
+    KubeObject,
+    Service,
 )
 from extsync.plan.changes import Changes
 from extsync.plan.metadata import controller_uid
@@ -38,6 +40,18 @@ def _removal(current: Current, owner: str, with_service: bool) -> Iterator[Chang
         yield Delete.of(current.endpoints, _REASON)
     if with_service and current.service is not None and service_made_by(current.service, owner):
         yield Delete.of(current.service, _REASON)
+
+
+def made_by(obj: KubeObject, owner: str) -> bool:
+    """Whether that installation made the object."""
+    match obj:
+        case Service():
+            return service_made_by(obj, owner)
+        case Endpoints():
+            return endpoints_made_by(obj, owner)
+        case EndpointSlice():
+            return slice_made_by(obj, owner)
+    return False
 
 
 def slice_made_by(slice_: EndpointSlice, owner: str) -> bool:

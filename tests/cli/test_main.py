@@ -76,8 +76,11 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_prune_without_an_owner_of_ones_own_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert status("apply", "-f", write(tmp_path / "m.json", manifest()), "--prune") == 2
-    assert "--owner" in capsys.readouterr().err
+    path = write(tmp_path / "m.json", manifest())
+    for command in ("apply", "run"):
+        assert status(command, "-f", path, "--prune") == 2
+        assert "--owner" in capsys.readouterr().err
+    assert status("run", "-f", path, "--prune", "--owner", "default") == 2
 
 
 @pytest.mark.parametrize(
