@@ -26,12 +26,18 @@ class ReadFailed(ExtsyncError):
 
 
 class StoreError(ExtsyncError):
-    """A request to the store failed. Subclasses say how; the text says which object.
+    """A request to the store failed. Subclasses say how; the text says which request, and after a colon why.
 
     ``code`` is HTTP's, for metrics; "unavailable" where there was no answer, or a 5xx.
     """
 
     code: ClassVar[str] = "unavailable"
+
+    @property
+    def cause(self) -> str:
+        """Why, without the request: the same for all requests that fail for the same reason."""
+        text = str(self)
+        return text.partition(": ")[2] or text
 
 
 class NotFound(StoreError):
@@ -71,13 +77,41 @@ class Invalid(StoreError):
 
 
 class Forbidden(StoreError):
-    """401 or 403: no permission; retried slowly, since rights can be given later."""
+    """403: no permission, or a policy or quota refuses; retried slowly, since that can change."""
 
     code = "403"
 
 
+class Unauthorized(Forbidden):
+    """401: the server does not know who asks, since a token or certificate has expired or was revoked."""
+
+    code = "401"
+
+
 FORBIDDEN_CURE = "; deploy/base/clusterrole.yaml has the rights that extsync needs"
 """What to say to somebody who met Forbidden."""
+
+_CURES = (
+    ("exceeded quota", "; raise that ResourceQuota, or make room in the namespace"),
+    ("failed quota", "; raise that ResourceQuota, or make room in the namespace"),
+    ("failed calling webhook", "; that webhook is not extsync's: see to it that it answers"),
+    ("admission webhook", "; that webhook has to let extsync write, or the manifest has to follow its rule"),
+    ("ValidatingAdmissionPolicy", "; that policy has to let extsync write, or the manifest has to follow its rule"),
+)
+
+
+def cure(error: BaseException) -> str:
+    """What a person can do about an error of the store, to be put behind its text; "" where nothing is known."""
+    text = str(error)
+    for sign, words in _CURES:
+        if isinstance(error, StoreError) and sign in text:
+            return words
+    match error:
+        case Unauthorized():
+            return "; renew the token or the client certificate that extsync uses"
+        case Forbidden():
+            return FORBIDDEN_CURE
+    return ""
 
 
 class Terminating(StoreError):
@@ -109,11 +143,15 @@ class TooLarge(StoreError):
 
 
 class Unavailable(StoreError):
-    """No answer, a cut connection, a time-out or 5xx. A write may or may not have happened."""
+    """No answer, a cut connection, a time-out or 5xx. A write may or may not have happened.
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    Where it never was ``connected`` it has not.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, *, connected: bool = True) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.connected = connected
 
 
 class Fenced(ExtsyncError):

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from extsync import __version__
-from extsync.errors import FORBIDDEN_CURE, ExtsyncError, Forbidden, UsageError
+from extsync.errors import ExtsyncError, UsageError, cure
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_READY, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -43,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _say(error: ExtsyncError) -> None:
     from extsync.cli.output import printable
 
-    cure = FORBIDDEN_CURE if isinstance(error, Forbidden) else ""
-    for line in f"extsync: {error}{cure}".splitlines():
+    for line in f"extsync: {error}{cure(error)}".splitlines():
         print(printable(line), file=sys.stderr)
 
 

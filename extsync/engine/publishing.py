@@ -10,37 +10,54 @@ from extsync.engine.kept import Kept
 from extsync.engine.leading import Leadership
 from extsync.engine.queue import WorkQueue
 from extsync.engine.telling import describe, failure
-from extsync.errors import Fenced, StoreError
-from extsync.kube.flow import Backoff
+from extsync.errors import Fenced, StoreError, TooManyRequests, Unavailable
+from extsync.kube.flow import Backoff, Gate
+from extsync.kube.trouble import Trouble
 from extsync.kube.writer import Failed, Writer, Written, object_key
 from extsync.model import ServiceKey
 from extsync.plan.changes import Changes
-from extsync.seams import Random
+from extsync.seams import Clock, Random
 
 log = logging.getLogger(__name__)
+
+TERMINATING = "its namespace is being deleted: nothing is made in it until there is a new one of its name"
 
 
 class Publisher:
     """Writes the changes of one service after the other and puts on ``queue`` what has to be looked at again."""
 
     def __init__(
-        self, writer: Writer, queue: WorkQueue, leadership: Leadership, contests: Contests, *, random: Random
+        self,
+        writer: Writer,
+        queue: WorkQueue,
+        leadership: Leadership,
+        contests: Contests,
+        *,
+        clock: Clock,
+        random: Random,
+        trouble: Trouble,
     ) -> None:
         self._writer = writer
         self._contests = contests
         self._leadership = leadership
         self._queue = queue
+        self._trouble = trouble
+        self._gate = Gate(clock=clock, random=random)
         self._failures = Backoff(random=random)
         self._conflicts = Backoff(random=random, base=0.05)
-        self._unanswered: dict[ServiceKey, None] = {}
+        self._waiting: dict[ServiceKey, None] = {}
+        """Services of which something could not be written because the server did not take it."""
 
     async def write(self, kept: Kept, changes: Changes) -> Written:
         """Writes ``changes``, and says what was done and what was not."""
         key = kept.state.key
         self._contests.settle(key)
         if changes.is_empty:
+            self._trouble.left(key)
             kept.warn([])
             return Written()
+        if wait := self._gate.wait:
+            return Written(untried=True, retry_after=wait)
         if kept.unanswered:
             return await self._find_out(kept)
         with self._leadership.writing(key):
@@ -56,39 +73,61 @@ class Publisher:
             log.info("%s: %s: %s", key, describe(done.change), done.change.reason)
             if (look_again := self._contests.made(key, done.change)) is not None:
                 self._queue.add_after(key, look_again)
+        self._tell(kept, written)
+        return written
+
+    def _tell(self, kept: Kept, written: Written) -> None:
+        """Logs what went wrong: what the server does not take of anybody once for all, the rest by service."""
+        key = kept.state.key
+        outage = [one for one in written.failed if isinstance(one.error, Unavailable | TooManyRequests)]
+        for one in outage[:1]:
+            assert isinstance(one.error, StoreError)
+            self._trouble.met(key, one.error, f"{key}: {failure(one.change, one.error)}")
+        if not outage and not written.deferred:
+            self._trouble.over(key)
         leads = self._leadership.leads(key)  # whoever leads no more need not be told that it may not write
+        failed = [one for one in written.failed if leads or not isinstance(one.error, Fenced)]
         kept.warn(
-            [failure(one.change, one.error) for one in written.failed if leads or not isinstance(one.error, Fenced)]
+            [failure(one.change, one.error) for one in failed if one not in outage]
             + [
                 f"{describe(one.change)} is put off: its writesPerMinute are used up"
                 for one in written.deferred
                 if not one.is_held_back  # of what is contested people know already
             ]
+            + [TERMINATING] * written.terminating
         )
-        return written
 
     async def _find_out(self, kept: Kept) -> Written:
         """What became of the writes without an answer is read before anything else is written."""
         for name, change in list(kept.unanswered.items()):
             try:
                 await self._writer.reread(change)
-            except StoreError as error:
+            except (Unavailable, TooManyRequests) as error:
                 return Written(failed=(Failed(change, error),))
+            except StoreError as error:  # it may not be read, so it is left to the watch and to the preconditions
+                log.debug("%s: what became of a write cannot be read: %s", kept.state.key, error)
             del kept.unanswered[name]
-        self._queue.add(kept.state.key)  # to plan from what is there
-        return Written()
+        return Written(untried=True, retry_after=0.0)  # to plan from what is there
 
     def settle(self, kept: Kept, written: Written) -> None:
         """Sees to it that what was not written is tried again, in time."""
         key = kept.state.key
-        if written.unanswered:
-            kept.unanswered.update((object_key(change), change) for change in written.unanswered)
-            self._unanswered[key] = None
+        if written.untried:  # should it fail again, the pauses go on growing from where they are
+            self._waiting[key] = None
+            self._queue.add_after(key, written.retry_after or 0.0)
+            return
+        kept.unanswered.update((object_key(change), change) for change in written.unanswered)
+        for failed in written.failed:
+            self._gate.failed(failed.error)
+        if any(isinstance(failed.error, Unavailable | TooManyRequests) for failed in written.failed):
+            self._waiting[key] = None
         else:
-            self._unanswered.pop(key, None)
+            self._waiting.pop(key, None)
         if written.done:
-            self._wake_unanswered(key)
-        if written.complete:
+            self._succeeded(key)
+        if written.terminating:
+            self._queue.add_after(key, self._failures.failed(key))
+        elif written.complete:
             self._failures.forget(key)
             self._conflicts.forget(key)
         elif written.stale:  # what is there now has been read already
@@ -111,11 +150,12 @@ class Publisher:
         """Nothing is written for this service any more."""
         self._queue.forget(key)
         self.afresh(key)
-        self._unanswered.pop(key, None)
+        self._trouble.left(key)
+        self._waiting.pop(key, None)
 
-    def _wake_unanswered(self, answered: ServiceKey) -> None:
-        """The API server answers again: whoever waits because it did not need wait no longer."""
-        waiting = [key for key in self._unanswered if key != answered]
-        for key in waiting:
-            del self._unanswered[key]
+    def _succeeded(self, answered: ServiceKey) -> None:
+        """The API server takes writes again: whoever waits because it did not need wait no longer."""
+        self._gate.succeeded()
+        for key in [key for key in self._waiting if key != answered]:
+            del self._waiting[key]
             self._queue.add(key)

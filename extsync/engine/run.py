@@ -38,6 +38,7 @@ from extsync.histogram import Histogram
 from extsync.kube.events import Recorder
 from extsync.kube.flow import TokenBucket
 from extsync.kube.metered import Metered
+from extsync.kube.trouble import Trouble
 from extsync.kube.writer import Writer, Written
 from extsync.model import Observation, ServiceKey
 from extsync.plan.doubt import SelfDoubt
@@ -71,12 +72,14 @@ class Engine:
         clock = world.clock
         store = self._store = Metered(world.store, clock)
         self._queue = WorkQueue(clock)
+        trouble = Trouble(clock=clock)
         self._view = ClusterView(
             store,
             clock=clock,
             random=world.random,
             namespaces=options.namespaces,
             on_change=self._object_changed,
+            trouble=trouble,
         )
         self._verdicts_changed = asyncio.Event()
         self._prober = make_prober(
@@ -103,7 +106,9 @@ class Engine:
             may_tell=lambda about: any(map(self._leadership.leads, service_keys(about))),
         )
         contests = Contests(self._recorder, clock)
-        self._publisher = Publisher(writer, self._queue, self._leadership, contests, random=world.random)
+        self._publisher = Publisher(
+            writer, self._queue, self._leadership, contests, clock=clock, random=world.random, trouble=trouble
+        )
         self._adoptees = Adoptees(store, timeout=options.request_timeout)
         self._ownership = Ownership(self._recorder)
         self._sweep = Sweep(

@@ -8,7 +8,7 @@ from operator import is_not
 
 from extsync.changes import ApplyService, Change
 from extsync.engine.service import Decision
-from extsync.errors import FORBIDDEN_CURE, ExtsyncError, FieldConflict, Forbidden, Invalid
+from extsync.errors import ExtsyncError, FieldConflict, Invalid, cure
 from extsync.kube.writer import object_key, verb
 from extsync.model import Endpoint, Identity, Rejected, State, Verdict, Why
 from extsync.plan.tier import Tiers, TierState
@@ -37,9 +37,7 @@ def _cure(change: Change, error: ExtsyncError) -> str:
             return "; extsync never forces: set these fields back, or let the manifest say what they are now"
         case Invalid(), ApplyService() if "spec.ports" in str(error):
             return "; if somebody edited the Service's ports, set them back, or delete the Service to have it made anew"
-        case Forbidden(), _:
-            return FORBIDDEN_CURE
-    return ""
+    return cure(error)
 
 
 def object_name(change: Change) -> str:

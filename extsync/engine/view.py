@@ -10,7 +10,9 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from extsync.kube.cache import Cache
+from extsync.kube.era import Era
 from extsync.kube.store import Store
+from extsync.kube.trouble import Trouble
 from extsync.model import ServiceKey
 from extsync.objects import (
     MANAGED_BY,
@@ -47,8 +49,10 @@ class ClusterView:
         random: Random,
         namespaces: Iterable[str],
         on_change: Callable[[ServiceKey], None],
+        trouble: Trouble | None = None,
     ) -> None:
         self._on_change = on_change
+        era = Era()
         self._places: tuple[str | None, ...] = tuple(dict.fromkeys(namespaces)) or (None,)
 
         def caches(kind: type[K], keep: Callable[[K], K], index: Index[K] = no_index) -> dict[str | None, Cache[K]]:
@@ -62,6 +66,8 @@ class ClusterView:
                     keep=keep,
                     index=index,
                     on_change=self._changed,
+                    trouble=trouble,
+                    era=era,
                 )
                 for place in self._places
             }

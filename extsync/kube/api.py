@@ -30,6 +30,8 @@ WATCH_INACTIVITY = 150.0
 where nothing changes, so two of them have to be missing."""
 WATCH_GRACE = 10.0
 """Seconds that the server has to end a watch after the time-out that it was given."""
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+"""What to accept where the objects of a list are of no interest."""
 REMEMBERED = 20_000
 """Objects of which it is remembered that they have no fields but known ones."""
 
@@ -100,6 +102,16 @@ class KubeStore:
                     raise _not_understood(what, error) from error
                 initial = initial and not event.initial_end
                 yield event
+
+    async def version(self, kind: type[KubeObject], *, namespace: str | None = None, timeout: float = 10.0) -> str:
+        what = f"list {_words(kind, namespace)}"
+        answer = await self._transport.call(
+            "GET", _path(kind, namespace), what=what, deadline=timeout, query={"limit": "1"}, accept=METADATA_ONLY
+        )
+        try:
+            return codec.decode_version(answer)
+        except msgspec.DecodeError as error:
+            raise _not_understood(what, error) from error
 
     async def get(self, kind: type[K], namespace: str, name: str, *, timeout: float = 10.0) -> K:
         what = f"get {_words(kind, namespace, name)}"

@@ -12,11 +12,14 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import aclosing
 from typing import Generic
 
-from extsync.errors import Expired, Invalid, StoreError, TooManyRequests, Unavailable
+from extsync.errors import Expired, Invalid, StoreError, TooManyRequests, Unavailable, cure
+from extsync.kube.era import Era
 from extsync.kube.flow import Backoff
 from extsync.kube.indexed import Indexed, Key
 from extsync.kube.own_writes import OwnWrites, is_older
+from extsync.kube.status import MAX_RETRY_AFTER
 from extsync.kube.store import Store, WatchEvent, WatchType
+from extsync.kube.trouble import Trouble
 from extsync.objects import K
 from extsync.seams import Clock, Random
 
@@ -27,14 +30,15 @@ BACKOFF_BASE = 0.8 / 0.75
 BACKOFF_CAP = 30.0
 BACKOFF_RESET = 120.0
 """Seconds without a failure after which the back-off starts afresh."""
-MAX_RETRY_AFTER = 300.0
 WATCH_SECONDS = (300.0, 600.0)
 """The range from which the duration of each watch is drawn, as client-go does it."""
 SHORT_WATCH = 1.0
 """Seconds; a watch that ends sooner counts as a failure, so that it is not repeated in haste."""
 DOUBT_AFTER = 300.0
-"""Seconds without a word after which the version that the cache has is not resumed from: after a restore from a backup
-it may lie in the future, and the server says nothing until it is reached."""
+"""Seconds without a word after which all objects are read again instead of what changed since the last one."""
+AWAY = 2
+"""After so many failures in a row the server was away, and may be back with the data of a backup. So all objects are
+read again: the version to go on from would mean nothing there, or something else."""
 
 
 class _Doubt(Exception):
@@ -47,7 +51,8 @@ class Cache(Generic[K]):
     ``keep`` reduces an object to what is needed of it (uid, resourceVersion and what is indexed stay), or drops it by
     returning None. ``index`` names the groups in which ``by_index`` finds an object. ``on_change(old, new)`` is called
     after each change, with None for what is not there; its errors are logged and change nothing here. ``on_state()`` is
-    called after each change of ``is_synced`` and ``error``, and must not raise.
+    called after each change of ``is_synced`` and ``error``, and must not raise. ``trouble`` tells of errors; without
+    it, ``on_state`` has to. Caches of one store share an ``era``.
     """
 
     def __init__(
@@ -63,6 +68,8 @@ class Cache(Generic[K]):
         index: Callable[[K], Iterable[Hashable]] = lambda obj: (),
         on_change: Callable[[K | None, K | None], object] = lambda old, new: None,
         on_state: Callable[[], object] = lambda: None,
+        trouble: Trouble | None = None,
+        era: Era | None = None,
     ) -> None:
         self._store = store
         self._kind = kind
@@ -73,9 +80,15 @@ class Cache(Generic[K]):
         self._keep = keep
         self._on_change = on_change
         self._on_state = on_state
+        self._trouble = trouble
         self._objects = Indexed(index)
         self._own = OwnWrites(clock=clock)
         self._version: str | None = None
+        self._reached: str | None = None
+        """The version that the cache was at last, also while none can be gone on from."""
+        self._era = era or Era()
+        self._read_in = self._era.number
+        self._away = 0
         self._heard_at: float | None = None
         self._failed_at = clock.monotonic()
         self._backoff = Backoff(random=random, base=BACKOFF_BASE, cap=BACKOFF_CAP)
@@ -147,14 +160,21 @@ class Cache(Generic[K]):
                 logger.info("%s: reading all of them again: %s", self._kind.PLURAL, error)
                 await self._clock.sleep(self._pause())
             except StoreError as error:
-                level = logging.DEBUG if str(error) == str(self._error) else logging.WARNING  # the same is said once
-                self._set_error(error)
-                age = self.age()
-                if age is None or age >= DOUBT_AFTER:
-                    self._version = None
+                self._failed(error)
                 pause = max(self._pause(), _retry_after(error))
-                logger.log(level, "%s; trying again in %.1f s", error, pause)
+                logger.debug("%s; trying again in %.1f s", error, pause)
                 await self._clock.sleep(pause)
+
+    def _failed(self, error: StoreError) -> None:
+        """Takes note of a failure. A single one is no news: the next watch may go on where this one broke."""
+        if self._trouble is not None and (self._error is not None or not self.is_synced):
+            self._trouble.met(self, error, f"{error}{cure(error)}; extsync goes on with what it has, and tries again")
+        self._set_error(error)
+        if isinstance(error, Unavailable):
+            self._away += 1
+        age = self.age()
+        if self._away >= AWAY or age is None or age >= DOUBT_AFTER:
+            self._version = None
 
     async def _watch_continuously(self) -> None:
         if self._version is None:
@@ -166,16 +186,36 @@ class Cache(Generic[K]):
         while True:
             if self._own.lost(None):
                 raise _Doubt("the watch did not tell of our own writes")
+            await self._check_version()
             await self._watch(self._version)
 
+    async def _check_version(self) -> None:
+        """Raises _Doubt where the server has not come as far as the cache.
+
+        A watch from a version in its future would stay silent until that is reached, and then have passed over all
+        that is different.
+        """
+        self._check_era()
+        version = await self._store.version(self._kind, namespace=self._namespace)
+        if is_older(version, self._version):
+            self._era.ended(self._read_in)
+        self._check_era()
+
+    def _check_era(self) -> None:
+        if self._read_in != self._era.number:
+            raise _Doubt("the server went back to older data, as after a restore from a backup")
+
     async def _list(self) -> None:
+        began, self._read_in = self._clock.monotonic(), self._era.number
         listing = await self._store.list(self._kind, namespace=self._namespace, label_selector=self._label_selector)
-        self._replace(listing.items, listing.resource_version)
+        self._replace(listing.items, listing.resource_version, began)
 
     async def _watch(self, version: str | None) -> None:
         """One watch, which may begin with all objects; returns when the server ends it in good order."""
         initial: dict[Key, K] | None = {} if version is None else None
         began = self._clock.monotonic()
+        if initial is not None:
+            self._read_in = self._era.number
         events = self._store.watch(
             self._kind,
             resource_version=version,
@@ -188,7 +228,7 @@ class Cache(Generic[K]):
                 if initial is None:
                     self._apply(event)
                 elif event.initial_end:
-                    self._replace(initial.values(), event.resource_version)
+                    self._replace(initial.values(), event.resource_version, began)
                     initial = None
                 else:
                     _collect(initial, event)
@@ -199,6 +239,9 @@ class Cache(Generic[K]):
 
     def _apply(self, event: WatchEvent[K]) -> None:
         self._heard()
+        self._check_era()
+        if is_older(event.resource_version, self._version):
+            raise _Doubt(f"the watch went back from version {self._version} to {event.resource_version}")
         obj = event.object
         if obj is None:
             if self._own.lost(event.resource_version):
@@ -208,11 +251,20 @@ class Cache(Generic[K]):
                 self._drop(obj)
         elif not self._own.is_stale(obj):
             self._put(obj)
-        self._version = event.resource_version
+        self._version = self._reached = event.resource_version
 
-    def _replace(self, objects: Iterable[K], version: str) -> None:
-        """Takes over the full state of ``version``; what is not in it any more has been deleted."""
+    def _replace(self, objects: Iterable[K], version: str, began: float) -> None:
+        """Takes over the full state of ``version``; what is not in it any more has been deleted.
+
+        It is read consistently: it has all that was written before ``began``, the monotonic time of the request. So
+        where its version is older than one that was there before, what is missing of our writes is lost.
+        """
         self._heard()
+        went_back = is_older(version, self._reached)
+        if went_back:
+            self._era.ended(self._read_in)
+            self._read_in = self._era.number
+        self._own.settle(version, lost_before=began if went_back else None)
         listed: dict[Key, K] = {}
         for obj in objects:
             listed[obj.key] = obj
@@ -222,14 +274,17 @@ class Cache(Generic[K]):
         for key in self._objects.names():
             if key not in listed and not self._own.holds(key):
                 self._take_out(key)
-        self._version = version
+        self._version = self._reached = version
         if not self._synced.is_set():
             self._synced.set()
             self._on_state()
 
     def _heard(self) -> None:
         self._heard_at = self._clock.monotonic()
+        self._away = 0
         self._set_error(None)
+        if self._trouble is not None:
+            self._trouble.over(self)
 
     def _set_error(self, error: StoreError | None) -> None:
         """The cache is in step where ``error`` is None."""

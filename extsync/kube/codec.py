@@ -39,6 +39,10 @@ class _List(msgspec.Struct, Generic[K]):
     items: tuple[K, ...] | None
 
 
+class _Versioned(msgspec.Struct):
+    metadata: _ListMeta
+
+
 class _Meta(msgspec.Struct, rename="camel"):
     resource_version: str = ""
     annotations: dict[str, str] | None = None
@@ -70,6 +74,12 @@ def decode_list(kind: type[K], data: bytes) -> Page[K]:
     """One page of a list of objects."""
     found: _List[K] = _decoder(_List[kind]).decode(data)  # type: ignore[valid-type]
     return Page(found.items or (), found.metadata.resource_version, found.metadata.continue_)
+
+
+def decode_version(data: bytes) -> str:
+    """The version of a list, whatever is in it."""
+    found: _Versioned = _decoder(_Versioned).decode(data)
+    return found.metadata.resource_version
 
 
 def decode_event(kind: type[K], line: bytes) -> WatchEvent[K]:

@@ -21,7 +21,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from extsync.errors import FORBIDDEN_CURE, Conflict, Forbidden, NotFound, StoreError, TooManyRequests, Unavailable
+from extsync.errors import Conflict, Forbidden, NotFound, StoreError, TooManyRequests, Unavailable, cure
 from extsync.kube.flow import Backoff
 from extsync.kube.store import Store
 from extsync.objects import Event, EventSource, KubeObject, ObjectMeta, ObjectReference
@@ -207,7 +207,7 @@ class Recorder:
             log.debug("an event is let go: %s", error)
         elif not self._forbidden:
             self._forbidden = True
-            log.warning("events cannot be written: %s%s", error, FORBIDDEN_CURE)
+            log.warning("events cannot be written: %s%s", error, cure(error))
 
 
 def _identity(about: ObjectReference) -> tuple[str | None, ...]:

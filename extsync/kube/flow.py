@@ -1,7 +1,8 @@
 """Flow control: how fast requests may go out, how often one object may be written, and how long a failure waits.
 
-The three are independent. The bucket protects the API server from this process, the budget protects everybody who
-watches one object from a backend that flaps, and the back-off spaces the attempts at what fails.
+They are independent. The bucket protects the API server from this process, the budget protects everybody who
+watches one object from a backend that flaps, the back-off spaces the attempts at what fails, and the gate keeps all
+from trying where one has found that nobody gets through.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
+from extsync.errors import ExtsyncError, TooManyRequests, Unavailable
 from extsync.seams import Clock, Random
 
 WINDOW = 60.0
@@ -109,3 +111,37 @@ class Backoff:
     def forget(self, key: Hashable) -> None:
         """Starts ``key`` afresh, after a success or because it is gone."""
         self._failures.pop(key, None)
+
+
+class Gate:
+    """Closed for a while after the server has asked for time or could not be connected to, for whoever would write.
+
+    Without it, each of a thousand services whose backends keep changing would find that out for itself, time and again.
+    A request that is merely not answered closes nothing: that may be due to one object.
+    """
+
+    def __init__(self, *, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._backoff = Backoff(random=random)
+        self._opens_at = clock.monotonic()
+
+    @property
+    def wait(self) -> float:
+        """Seconds until something may be sent; 0 where it may be now."""
+        return max(0.0, self._opens_at - self._clock.monotonic())
+
+    def failed(self, error: ExtsyncError) -> None:
+        """A request failed."""
+        if isinstance(error, TooManyRequests):
+            asked = error.retry_after
+        elif isinstance(error, Unavailable) and not error.connected:
+            asked = 0.0
+        else:
+            return
+        if not self.wait:  # what was under way when it closed tells nothing new
+            seconds = max(asked, self._backoff.failed(Gate))
+            self._opens_at = self._clock.monotonic() + seconds
+
+    def succeeded(self) -> None:
+        """A request got through. One that was under way does not shorten what the server asked for."""
+        self._backoff.forget(Gate)

@@ -61,6 +61,10 @@ class Metered:
                 async for event in events:
                     yield event
 
+    async def version(self, kind: type[KubeObject], *, namespace: str | None = None, timeout: float = 10.0) -> str:
+        with self._counted("list", kind):
+            return await self._store.version(kind, namespace=namespace, timeout=timeout)
+
     async def get(self, kind: type[K], namespace: str, name: str, *, timeout: float = 10.0) -> K:
         with self._counted("get", kind):
             return await self._store.get(kind, namespace, name, timeout=timeout)

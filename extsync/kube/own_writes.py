@@ -15,8 +15,8 @@ from extsync.kube.indexed import Key
 from extsync.objects import KubeObject
 from extsync.seams import Clock
 
-PATIENCE = 300.0
-"""Seconds after which a write that was not confirmed is no longer believed: the data may be that of a backup."""
+PATIENCE = 120.0
+"""Seconds after which a write that was not confirmed is no longer believed; a watch is behind by less than a second."""
 LIMIT = 10_000
 """Writes that are remembered; beyond them the oldest is given up."""
 
@@ -36,7 +36,7 @@ class _Write(NamedTuple):
     uid: str | None
     version: str | None
     is_deletion: bool
-    forgotten_at: float
+    made_at: float
 
 
 class OwnWrites:
@@ -67,6 +67,16 @@ class OwnWrites:
         del self._writes[obj.key]
         return False
 
+    def settle(self, version: str, *, lost_before: float | None = None) -> None:
+        """A full state of ``version`` is at hand: forgets the writes that it has to show if they are still so.
+
+        ``lost_before``: the server's data went back, and what was written before this monotonic time went with it.
+        """
+        for key, write in list(self._writes.items()):
+            is_lost = lost_before is not None and write.made_at < lost_before
+            if is_lost or (not write.is_deletion and is_older(version, write.version) is False):
+                del self._writes[key]
+
     def settle_absent(self, listed: Container[Key], version: str) -> None:
         """A list of ``version`` has the names ``listed``: forgets the writes to others that it is not older than."""
         for key, write in list(self._writes.items()):
@@ -87,7 +97,7 @@ class OwnWrites:
         lost = [
             key
             for key, write in self._writes.items()
-            if write.forgotten_at <= now
+            if write.made_at + PATIENCE <= now
             or (not write.is_deletion and version is not None and is_older(version, write.version) is False)
         ]
         for key in lost:
@@ -97,9 +107,7 @@ class OwnWrites:
     def _add(self, obj: KubeObject, *, is_deletion: bool) -> None:
         metadata = obj.metadata
         self._writes.pop(obj.key, None)  # so that the order stays that of time
-        self._writes[obj.key] = _Write(
-            metadata.uid, metadata.resource_version, is_deletion, self._clock.monotonic() + PATIENCE
-        )
+        self._writes[obj.key] = _Write(metadata.uid, metadata.resource_version, is_deletion, self._clock.monotonic())
         if len(self._writes) > LIMIT:
             del self._writes[next(iter(self._writes))]
 

@@ -18,6 +18,7 @@ from extsync.errors import (
     Terminating,
     TooLarge,
     TooManyRequests,
+    Unauthorized,
     Unavailable,
 )
 
@@ -52,6 +53,8 @@ _MANAGER = re.compile(r'conflict with "([^"]*)"')
 # etcd's own limit (1.5 MiB by default) and, where an object passes it by far, that of the API server's gRPC client.
 _TOO_LARGE = ("request is too large", "trying to send message larger than max")
 _TEXT_LIMIT = 300
+MAX_RETRY_AFTER = 300.0
+"""Seconds: who asks for more, as a proxy might, is asked again all the same."""
 
 
 def error_of(status: Status, what: str, *, retry_after: float | None = None) -> StoreError:
@@ -63,12 +66,16 @@ def error_of(status: Status, what: str, *, retry_after: float | None = None) -> 
     text = f"{what}: {status.message or status.reason or f'HTTP {status.code}'}"
     if retry_after is None and status.details and status.details.retry_after_seconds:
         retry_after = float(status.details.retry_after_seconds)
+    if retry_after is not None:
+        retry_after = min(retry_after, MAX_RETRY_AFTER)
     if any(sign in status.message for sign in _TOO_LARGE):
         return TooLarge(text)
     match status.code:
         case 400 | 405 | 406 | 415 | 422:
             return Invalid(text, tuple((cause.field, cause.message) for cause in status.causes))
-        case 401 | 403:
+        case 401:
+            return Unauthorized(text)
+        case 403:
             if any(cause.reason == "NamespaceTerminating" for cause in status.causes):
                 return Terminating(text)
             return Forbidden(text)

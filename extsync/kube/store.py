@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol
 
 import msgspec
 
-from extsync.objects import K, Service
+from extsync.objects import K, KubeObject, Service
 
 
 class Listing(msgspec.Struct, Generic[K], frozen=True):
@@ -68,6 +68,10 @@ class Store(Protocol):
         does no watch-lists, Unavailable where the connection breaks or nothing (not even a bookmark) came for too long.
         Read it within ``contextlib.aclosing``: it holds a connection until it ends or is closed.
         """
+        ...
+
+    async def version(self, kind: type[KubeObject], *, namespace: str | None = None, timeout: float = 10.0) -> str:
+        """The resource version that a consistent list of ``kind`` would have now; costs next to nothing."""
         ...
 
     async def get(self, kind: type[K], namespace: str, name: str, *, timeout: float = 10.0) -> K:

@@ -52,6 +52,7 @@ class Transport:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> bytes:
         """Sends one request and returns the body of the answer, where it is a success, within ``deadline`` seconds.
 
@@ -59,7 +60,7 @@ class Transport:
         """
         with self._mapped(what):
             async with self._clock.timeout(deadline):
-                answer = await self._send(method, path, what, query, body, content_type)
+                answer = await self._send(method, path, what, query, body, content_type, accept)
                 return await _read(answer, what, MAX_BODY)
 
     async def lines(
@@ -67,17 +68,22 @@ class Transport:
     ) -> AsyncGenerator[bytes, None]:
         """The lines of an answer that goes on, until the server ends it or ``duration`` seconds have passed.
 
-        Raises Unavailable where nothing comes for ``inactivity`` seconds: a peer that vanished does not say so.
+        Raises Unavailable where no line comes to its end for ``inactivity`` seconds: a peer that vanished does not say
+        so, and one that drips byte after byte says nothing.
         """
         splitter = LineSplitter(MAX_LINE)
         end = self._clock.monotonic() + duration
         with self._mapped(what):
             async with self._clock.timeout(inactivity):
                 answer = await self._send("GET", path, what, query)
+            heard = self._clock.monotonic()
             try:
-                while chunk := await self._chunk(answer, end, inactivity):
-                    for line in splitter.feed(chunk):
+                while chunk := await self._chunk(answer, end, heard + inactivity):
+                    lines = splitter.feed(chunk)
+                    for line in lines:
                         yield line
+                    if lines:
+                        heard = self._clock.monotonic()
                 if chunk is not None and splitter.pending:
                     raise Unavailable(f"{what}: {self._access.server} ended in the middle of a line")
             finally:
@@ -89,16 +95,19 @@ class Transport:
             await self._opened.close()
             self._opened = None
 
-    async def _chunk(self, answer: aiohttp.ClientResponse, end: float, inactivity: float) -> bytes | None:
-        """The next bytes of an answer: none where the server has ended it, None at the time ``end``."""
-        left = end - self._clock.monotonic()
-        if left <= 0:
+    async def _chunk(self, answer: aiohttp.ClientResponse, end: float, dead: float) -> bytes | None:
+        """The next bytes of an answer: none where the server has ended it, None at the time ``end``.
+
+        Raises TimeoutError at the time ``dead``, where that comes first.
+        """
+        now = self._clock.monotonic()
+        if end <= min(now, dead):
             return None
         try:
-            async with self._clock.timeout(min(inactivity, left)):
+            async with self._clock.timeout(max(0.0, min(end, dead) - now)):
                 return await answer.content.readany()
         except TimeoutError:
-            if left <= inactivity:
+            if end <= dead:
                 return None
             raise
 
@@ -110,21 +119,22 @@ class Transport:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str | None = None,
+        accept: str = "application/json",
     ) -> aiohttp.ClientResponse:
         """The answer to a request, still to be read, or the error that it is."""
         url = yarl.URL(f"{self._access.server}{path}{f'?{urlencode(query)}' if query else ''}", encoded=True)
-        answer = await self._request(method, url, body, content_type)
+        answer = await self._request(method, url, body, content_type, accept)
         if answer.status == 401 and self._access.credentials.renew():
             _abandon(answer)  # with its connection, which has the refused certificate, if that is what was refused
-            answer = await self._request(method, url, body, content_type)
+            answer = await self._request(method, url, body, content_type, accept)
         if answer.status < 300:
             return answer
         raise await _refusal(answer, what)
 
     async def _request(
-        self, method: str, url: yarl.URL, body: bytes | None, content_type: str | None
+        self, method: str, url: yarl.URL, body: bytes | None, content_type: str | None, accept: str
     ) -> aiohttp.ClientResponse:
-        headers = [*self._access.headers, *await self._access.credentials.headers()]
+        headers = [("Accept", accept), *self._access.headers, *await self._access.credentials.headers()]
         if body is not None and content_type is not None:
             headers.append(("Content-Type", content_type))
         return await self._session().request(
@@ -141,7 +151,7 @@ class Transport:
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
                 connector=self._dialer.connector(tls=self._access.tls, limit=MAX_CONNECTIONS),
-                headers={"User-Agent": f"extsync/{__version__}", "Accept": "application/json"},
+                headers={"User-Agent": f"extsync/{__version__}"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=_NO_TIMEOUTS,  # the clock's are used instead
             )
@@ -159,11 +169,13 @@ class Transport:
             raise Unavailable(f"{what}: {server} did not answer in time") from error
         except aiohttp.ClientConnectorCertificateError as error:
             reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
-            raise Unavailable(f"{what}: the certificate of {server} is not trusted: {reason}") from error
+            raise Unavailable(
+                f"{what}: the certificate of {server} is not trusted: {reason}", connected=False
+            ) from error
         except aiohttp.ClientConnectorError as error:
             cause = error.os_error
             reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or cause
-            raise Unavailable(f"{what}: cannot connect to {server}: {reason}") from error
+            raise Unavailable(f"{what}: cannot connect to {server}: {reason}", connected=False) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"{what}: the connection to {server} broke ({type(error).__name__})") from error
 

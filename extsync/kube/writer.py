@@ -97,7 +97,8 @@ class Written(msgspec.Struct, frozen=True):
     """What became of a sequence of changes; each of them is in exactly one of the four lists.
 
     ``stopped`` is the error that ended the round early. ``retry_after`` is how many seconds from now trying again first
-    makes sense: the server's own word, or when a deferred object has budget again.
+    makes sense: the server's own word, or when a deferred object has budget again. ``terminating``: the namespace is
+    going away, and one of its name may come. ``untried``: nothing was sent, and it is to be planned again.
     """
 
     done: tuple[Done, ...] = ()
@@ -106,11 +107,13 @@ class Written(msgspec.Struct, frozen=True):
     skipped: tuple[Skipped, ...] = ()
     stopped: ExtsyncError | None = None
     retry_after: float | None = None
+    terminating: bool = False
+    untried: bool = False
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do (in a terminating namespace there is not)."""
-        return not self.failed and not self.deferred
+        return not (self.failed or self.deferred or self.untried)
 
     @property
     def stale(self) -> bool:
@@ -120,7 +123,9 @@ class Written(msgspec.Struct, frozen=True):
     @property
     def unanswered(self) -> tuple[Change, ...]:
         """The changes of which it is not known whether they were made."""
-        return tuple(failed.change for failed in self.failed if isinstance(failed.error, Unavailable))
+        return tuple(
+            failed.change for failed in self.failed if isinstance(failed.error, Unavailable) and failed.error.connected
+        )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -226,6 +231,7 @@ class Writer:
             self._budget.spend(object_key(change), writes_per_minute)
             obj = await self._send(change, current.stamp(), seconds)
         except Terminating as error:
+            current.terminating = True
             current.skip(change, str(error))
         except NotFound as error:
             if isinstance(change, Delete):
@@ -310,6 +316,7 @@ class _Round:
         self._stopped: ExtsyncError | None = None
         self._missing: Change | None = None  # something that adds and was not made
         self._unanswered = 0
+        self.terminating = False
 
     def reason_to_skip(self, change: Change) -> str | None:
         if self._stopped is not None:
@@ -349,6 +356,7 @@ class _Round:
             skipped=tuple(self._skipped),
             stopped=self._stopped,
             retry_after=self._retry_after(),
+            terminating=self.terminating,
         )
 
     def _note_missing(self, change: Change) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from extsync.errors import StoreError
 from extsync.kube.store import Listing, WatchEvent, WatchType
-from extsync.objects import K, ObjectMeta, Service
+from extsync.objects import K, KubeObject, ObjectMeta, Service
 
 Step = WatchEvent[Service] | StoreError | float
 """What a watch does next: an event, an error that ends it, or seconds that pass."""
@@ -27,6 +27,8 @@ class ScriptedStore:
         self.watched: list[tuple[float, str | None, float]] = []
         self.listed: list[float] = []
         self.open = 0
+        self.now = ""
+        """What the server says when it is asked how far it has come; "" can be compared with nothing."""
 
     @property
     def versions(self) -> list[str | None]:
@@ -39,6 +41,9 @@ class ScriptedStore:
         if isinstance(answer, StoreError):
             raise answer
         return answer
+
+    async def version(self, kind: type[KubeObject], **options: Any) -> str:
+        return self.now
 
     async def watch(
         self,

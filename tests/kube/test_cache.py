@@ -15,6 +15,7 @@ import pytest
 from extsync.errors import Expired, Forbidden, Invalid, StoreError, TooManyRequests, Unavailable
 from extsync.kube.cache import Cache
 from extsync.kube.store import Store, WatchEvent
+from extsync.kube.trouble import Trouble
 from extsync.objects import Service
 from extsync.seams.virtual import SeededRandom, VirtualClock, virtual_time
 from tests.kube.scripted_store import (
@@ -318,17 +319,26 @@ async def test_who_listens_to_the_state_is_told_of_the_first_full_answer_and_of_
 
 
 @virtual_time
-async def test_an_error_that_stays_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_that_stays_is_logged_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
     denied = [Forbidden("no right to watch services")]
     store = ScriptedStore(denied, denied, [Unavailable("cut")], denied, [*initially(1), 600.0])
-    with caplog.at_level(logging.WARNING):
-        async with running(a_cache(store), seconds=60) as cache:
+    with caplog.at_level(logging.INFO):
+        async with running(a_cache(store, trouble=Trouble(clock=VirtualClock())), seconds=60) as cache:
             assert cache.is_synced
     assert [record.message.split(";")[0] for record in caplog.records] == [
         "no right to watch services",
         "cut",
-        "no right to watch services",
+        "over after 14 s: no right to watch services",
     ]
+
+
+@virtual_time
+async def test_a_watch_that_breaks_once_and_goes_on_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    store = ScriptedStore([*initially(1), 10.0, Unavailable("cut")], [bookmark(2), 10.0, Unavailable("cut")])
+    with caplog.at_level(logging.INFO):
+        async with running(a_cache(store, trouble=Trouble(clock=VirtualClock())), seconds=60) as cache:
+            assert cache.error is not None  # until the third watch has something to say
+    assert not caplog.records
 
 
 @virtual_time
@@ -590,17 +600,97 @@ async def test_a_watch_that_passes_over_our_write_is_not_trusted() -> None:
         assert versions(cache) == {"b": "125"}
 
 
+# ---- a server that is back with older data ---------------------------------------------------------------------------
+
+
 @virtual_time
-async def test_a_restored_backup_is_believed_after_some_minutes() -> None:
+async def test_a_server_that_went_back_is_read_anew_as_soon_as_it_answers() -> None:
+    """A watch from a version in its future would stay silent, and then pass over all that is different."""
+    restored = initially(500, added("a", 40), added("c", 450))
+    store = ScriptedStore([*initially(1000, added("a", 900), added("b", 950)), Unavailable("cut")], [*restored, 600.0])
+    store.now = "520"
+    async with running(a_cache(store), seconds=3) as cache:
+        assert store.versions == [None, None]
+        assert versions(cache) == {"a": "40", "c": "450"}
+
+
+@virtual_time
+async def test_also_where_a_watch_ended_in_good_order() -> None:
+    store = ScriptedStore([*initially(1000, added("a", 900)), 300.0], [*initially(500), 600.0])
+    store.now = "520"
+    async with running(a_cache(store), seconds=305) as cache:
+        assert versions(cache) == {}
+
+
+@virtual_time
+async def test_a_server_that_was_away_is_read_anew_even_if_it_has_come_further() -> None:
+    """The backup was older, but so much was written since that its version tells nothing any more."""
+    away = [Unavailable("away")]
+    restored = initially(1200, added("a", 1100))
+    store = ScriptedStore([*initially(1000, added("a", 900), added("b", 950)), Unavailable("cut")], away, restored)
+    store.now = "1200"
+    async with running(a_cache(store), seconds=10) as cache:
+        assert versions(cache) == {"a": "1100"}
+
+
+@virtual_time
+async def test_a_server_that_is_busy_was_not_away() -> None:
+    busy = [TooManyRequests("busy", 1.0)]
+    store = ScriptedStore([*initially(1000), Unavailable("cut")], busy, busy, busy, [600.0])
+    async with running(a_cache(store), seconds=30):
+        assert store.versions == [None] + ["1000"] * 4
+
+
+@virtual_time
+async def test_what_we_wrote_is_lost_with_the_data_that_it_was_in() -> None:
     """Its versions are older than what we wrote and deleted; the state that it brings back is the state there is."""
-    restored = initially(50, added("a", 40), added("b", 41))
-    minutes: list[Step] = [60.0, bookmark(50)] * 5
-    more: list[list[Step]] = [[*restored, *minutes], [*restored, 600.0]]
-    async with following(added("a", 90), added("b", 91), more=more) as (cache, queue):
+    restored: list[Step] = [*initially(50, added("a", 40), added("b", 41)), 600.0]
+    async with following(added("a", 90), added("b", 91), more=[restored]) as (cache, queue):
         cache.written(obj("a", 110))
         cache.deleted("shop", "b", "uid-b")
+        assert versions(cache) == {"a": "110"}
         await settled(queue, Expired("too old"))
         await asyncio.sleep(10)
-        assert versions(cache) == {"a": "110"}
-        await asyncio.sleep(310)
         assert versions(cache) == {"a": "40", "b": "41"}
+
+
+@virtual_time
+async def test_what_we_write_while_the_older_data_is_read_stays() -> None:
+    restored: list[Step] = [5.0, *initially(50, added("a", 40)), 100.0]
+    async with following(added("a", 90), more=[restored]) as (cache, queue):
+        await settled(queue, Expired("too old"))
+        await asyncio.sleep(3)
+        cache.written(obj("a", 51))
+        cache.written(obj("b", 52))
+        await asyncio.sleep(10)
+        assert versions(cache) == {"a": "51", "b": "52"}
+
+
+@virtual_time
+async def test_a_list_that_has_come_further_than_our_write_and_does_not_have_it_counts() -> None:
+    lists: list[list[Step]] = [[*initially(200, added("a", 40)), 600.0]]
+    async with following(added("a", 90), more=lists) as (cache, queue):
+        cache.written(obj("a", 110))
+        await settled(queue, Expired("too old"))
+        await asyncio.sleep(5)
+        assert versions(cache) == {"a": "40"}
+
+
+@pytest.mark.parametrize("event", [bookmark(99), modified("a", 98)])
+@virtual_time
+async def test_a_watch_that_goes_back_is_not_trusted(event: WatchEvent[Service]) -> None:
+    async with following(added("a", 1), more=[[*initially(99, added("b", 99)), 600.0]]) as (cache, queue):
+        await settled(queue, event)
+        await asyncio.sleep(5)
+        assert versions(cache) == {"b": "99"}
+
+
+@virtual_time
+async def test_a_deletion_that_the_watch_never_tells_of_is_looked_at_again_after_minutes() -> None:
+    again: list[Step] = [*initially(100, added("a", 1)), 600.0]
+    async with following(added("a", 1), more=[again]) as (cache, queue):
+        cache.deleted("shop", "a", "uid-a")
+        await asyncio.sleep(130)
+        await settled(queue, bookmark(100))
+        await asyncio.sleep(5)
+        assert versions(cache) == {"a": "1"}

@@ -10,7 +10,7 @@ import contextlib
 
 import pytest
 
-from extsync.errors import Expired, Invalid
+from extsync.errors import Expired, Invalid, Unavailable
 from extsync.kube.memory import MemoryStore
 from extsync.kube.store import WatchEvent, WatchType
 from extsync.objects import EndpointSlice
@@ -121,3 +121,27 @@ async def test_a_version_that_is_none_is_refused() -> None:
 async def test_a_selector_that_is_none_is_refused() -> None:
     with pytest.raises(Invalid):
         await make_store().list(EndpointSlice, label_selector="app=(db")
+
+
+@virtual_time
+async def test_a_restored_backup_breaks_watches_and_is_silent_about_what_is_in_its_future() -> None:
+    store = make_store()
+    await create(store, "a")
+    backup = store.backup()
+    version = (await create(store, "b")).metadata.resource_version
+    watch = store.watch(EndpointSlice, resource_version=version)
+    async with contextlib.aclosing(watch):
+        cut = asyncio.ensure_future(anext(watch))
+        await asyncio.sleep(1)
+        store.restore(backup)
+        with pytest.raises(Unavailable):
+            await cut
+    assert [slice_.metadata.name for slice_ in (await store.list(EndpointSlice)).items] == ["a"]
+    assert await store.version(EndpointSlice) == "101"
+    later = store.watch(EndpointSlice, resource_version=version, timeout=100.0)
+    async with contextlib.aclosing(later):
+        assert (await create(store, "c")).metadata.resource_version == version
+        await create(store, "d")
+        event = await anext(later)
+    assert event.object is not None
+    assert event.object.metadata.name == "d"

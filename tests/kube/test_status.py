@@ -20,7 +20,7 @@ def details(*causes: tuple[str, str, str]) -> Details:
     ("status", "expected"),
     [
         (Status(code=400), errors.Invalid),
-        (Status(code=401), errors.Forbidden),
+        (Status(code=401), errors.Unauthorized),
         (Status(code=403), errors.Forbidden),
         (Status(code=403, details=details(("NamespaceTerminating", "", "metadata.namespace"))), errors.Terminating),
         (Status(code=404), errors.NotFound),

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from extsync.errors import Expired
+from extsync.errors import Expired, Unavailable
 from extsync.kube.store import WatchType
 from extsync.objects import KubeObject
 
@@ -41,6 +41,16 @@ class History:
         self._size_limit = size_limit
         self._size = 0
         self._more = asyncio.Event()
+        self._begun = 0
+        """The position before which nobody reads on."""
+
+    def restart(self, start: int) -> None:
+        """Begins anew from the version ``start``, be it before or behind the present; who reads now is cut off."""
+        self._dropped = self._begun = self._dropped + len(self._changes) + 1
+        self._changes.clear()
+        self._size = 0
+        self._floor = start
+        self._wake()
 
     def append(self, change: Change) -> None:
         self._changes.append(change)
@@ -50,6 +60,9 @@ class History:
             self._size -= len(oldest.new.data)
             self._floor = oldest.version
             self._dropped += 1
+        self._wake()
+
+    def _wake(self) -> None:
         self._more.set()
         self._more = asyncio.Event()
 
@@ -61,7 +74,12 @@ class History:
         return self._dropped + older
 
     def read(self, position: int) -> tuple[list[Change], int]:
-        """The changes from ``position`` on and the position after them; raises Expired for too slow a reader."""
+        """The changes from ``position`` on and the position after them.
+
+        Raises Expired for too slow a reader, Unavailable where the history began anew since.
+        """
+        if position < self._begun:
+            raise Unavailable("watch: the connection broke")
         if position < self._dropped:
             raise Expired("too old resource version: the watch was too slow")
         skip = position - self._dropped

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -44,6 +44,13 @@ class Record:
         """A copy of the object that may be changed."""
         body: Json = msgspec.json.decode(self.data)
         return body
+
+
+class Backup(NamedTuple):
+    """All objects of a store at one moment, by kind."""
+
+    version: int
+    objects: dict[type[KubeObject], dict[Key, Record]]
 
 
 class Namespaces:

@@ -30,7 +30,7 @@ from extsync.kube.memory.metadata import (
     validate_metadata,
 )
 from extsync.kube.memory.problems import Problems
-from extsync.kube.memory.records import Key, Namespaces, Record
+from extsync.kube.memory.records import Backup, Key, Namespaces, Record
 from extsync.kube.memory.rules import Rules, rules_of, same
 from extsync.kube.memory.schema import check_applied
 from extsync.kube.memory.selectors import Selector
@@ -237,6 +237,23 @@ class Server:
             endpoints = self.find(Endpoints, namespace, name)
             if endpoints is not None:  # the API server itself does this, in the request that deletes the Service
                 self.delete(Endpoints, namespace, name)
+
+    # ---- Backups ----------------------------------------------------------------------------------------------------
+
+    def backup(self) -> Backup:
+        """All objects as they are now."""
+        return Backup(self.version, {kind: dict(records) for kind, records in self._objects.items()})
+
+    def restore(self, backup: Backup) -> None:
+        """Goes back to ``backup``, with its version: what was written since is gone, and all watches break."""
+        services = self._objects.get(Service, {})
+        self._objects = {kind: dict(records) for kind, records in backup.objects.items()}
+        restored = self._objects.get(Service, {})
+        for key in {**services, **restored}:
+            before, after = services.get(key), restored.get(key)
+            self._allocator.replace(None if before is None else before.body(), None if after is None else after.body())
+        self.version = backup.version
+        self.history.restart(backup.version)
 
     # ---- Parts of requests ------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from extsync.kube.memory.controllers import Controllers
 from extsync.kube.memory.faults import NO_FAULT, Asked, Fault, Faults, Served
 from extsync.kube.memory.history import Change, State
 from extsync.kube.memory.metadata import Json
+from extsync.kube.memory.records import Backup
 from extsync.kube.memory.server import Server
 from extsync.kube.store import Listing, Store, WatchEvent, WatchType
 from extsync.objects import FIELD_MANAGER, K, KubeObject, Service
@@ -114,12 +115,14 @@ class MemoryStore(Store):
                 yield WatchEvent(WatchType.ADDED, obj.metadata.resource_version or "", obj)
             yield WatchEvent(WatchType.BOOKMARK, str(version), initial_end=True)
         else:
-            position = self._server.history.position(_version(resource_version))
+            version = _version(resource_version)
+            position = self._server.history.position(version)
         bookmark = self._next_bookmark(end)
         while (now := self._clock.monotonic()) < end:
             changes, position = self._server.history.read(position)
             for change in changes:
-                if change.kind is kind and namespace in (None, change.namespace):
+                # Of a version in the future all events up to it are passed over, as an API server does.
+                if change.version > version and change.kind is kind and namespace in (None, change.namespace):
                     event = _event(kind, change, selected)
                     if event is not None:
                         if not await self._deliver(kind, event, end):
@@ -128,12 +131,16 @@ class MemoryStore(Store):
             if changes:
                 continue  # more may have come while these were consumed
             if now >= bookmark:
-                yield WatchEvent(WatchType.BOOKMARK, str(self._server.version))
+                if self._server.version >= version:
+                    yield WatchEvent(WatchType.BOOKMARK, str(self._server.version))
                 bookmark = self._next_bookmark(end)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with self._clock.timeout(min(end, bookmark) - now):
                     await self._server.history.more()
+
+    async def version(self, kind: type[KubeObject], *, namespace: str | None = None, timeout: float = 10.0) -> str:
+        return await self._request("list", kind, (namespace or "", ""), timeout, lambda: str(self._server.version))
 
     async def get(self, kind: type[K], namespace: str, name: str, *, timeout: float = 10.0) -> K:
         def act() -> K:
@@ -203,6 +210,14 @@ class MemoryStore(Store):
     def terminate_namespace(self, name: str) -> None:
         """Deletes a namespace: from now on nothing is created in it; the controllers empty and remove it."""
         self._server.namespaces.terminate(name)
+
+    def backup(self) -> Backup:
+        """All objects as they are now, for ``restore``."""
+        return self._server.backup()
+
+    def restore(self, backup: Backup) -> None:
+        """Comes back with the data of ``backup``, as from a copy of etcd that is older than what clients have seen."""
+        self._server.restore(backup)
 
     def put(self, kind: type[KubeObject], body: Json, *, field_manager: str = "kubectl") -> Json:
         """Creates an object, or replaces it; uid and resourceVersion are preconditions only where ``body`` has them.

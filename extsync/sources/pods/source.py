@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Final, Protocol
 
-from extsync.errors import FORBIDDEN_CURE, Forbidden, ReadFailed, StoreError
+from extsync.errors import Forbidden, ReadFailed, StoreError, cure
 from extsync.model import Observation, Outcome
 from extsync.objects import ZONE_LABEL, Node, Pod
 from extsync.seams import Clock
@@ -149,4 +149,4 @@ class _Looks:
 
 
 def _told(error: Exception) -> str:
-    return f"{error}{FORBIDDEN_CURE if isinstance(error, Forbidden) else ''}"
+    return f"{error}{cure(error)}"
