@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from extsync.engine.options import Options
 from extsync.kube.lease_timing import CLIENT_GO, Timing
+from extsync.kube.memory import Fault
+from extsync.objects import EndpointSlice
 from extsync.seams.virtual import virtual_time
 from tests.engine.replicas import Replicas, assert_in_order
-from tests.engine.support import PERIOD, THRESHOLD, A, B, manifest, not_ready, rack, ready
+from tests.engine.support import NAMESPACE, PERIOD, PORT, THRESHOLD, A, B, Rig, manifest, not_ready, rack, ready
 
 FIRST = CLIENT_GO.lease_duration + 5.0
 """Seconds until a new Lease is held for the first time: it may be one that somebody deleted."""
@@ -78,3 +81,193 @@ async def test_take_over_after_a_kill_takes_about_the_lease() -> None:
         await first.kill()
         took = await stage.moved("orders", first, within=BY_EXPIRY)
         assert took > CLIENT_GO.renew_deadline
+
+
+@virtual_time
+async def test_a_stop_hands_over_at_once() -> None:
+    stage = Replicas()
+    stage.up(A)
+    async with stage.running():
+        first, second = await pair(stage, orders(A))
+        began = stage.rig.clock.monotonic()
+        await first.stop()
+        await stage.moved("orders", first, within=1.0)
+        assert stage.rig.clock.monotonic() - began < HANDED_OVER
+        assert second.leads("orders")
+        assert f"extsync-default.member-{first.name}" not in stage.leases()
+
+
+@virtual_time
+async def test_a_flip_during_a_hand_over_is_not_lost() -> None:
+    """Whatever the moment at which the first replica stops, the flip is shown in time."""
+    for tenths in range(0, 50, 7):
+        stage = Replicas()
+        stage.up(A, B)
+        async with stage.running():
+            first, _ = await pair(stage, orders(A, B))
+            await stage.rig.until(stage.rig.agree("orders", ready(A, B)), within=PERIOD)
+            began = stage.rig.clock.monotonic()
+            stage.down(A)
+            await stage.rig.clock.sleep(PERIOD * (THRESHOLD - 1) + tenths / 5)
+            await first.stop()
+            await stage.rig.until(stage.rig.agree("orders", {**not_ready(A), **ready(B)}), within=SHOWN)
+            assert stage.rig.clock.monotonic() - began <= SHOWN + HANDED_OVER
+            await stage.rig.clock.sleep(60)
+            assert stage.rig.published("orders") == {**not_ready(A), **ready(B)}
+            assert_in_order(stage.writes)
+
+
+@virtual_time
+async def test_a_write_under_way_ends_before_the_lease_is_released() -> None:
+    stage = Replicas()
+    stage.up(A)
+    async with stage.running():
+        first, _ = await pair(stage, orders(A))
+        began = stage.rig.clock.monotonic()
+        first.faults = lambda verb, kind, at: Fault(before=2.0) if kind is EndpointSlice and verb == "update" else None
+        stage.down(A)
+        await stage.rig.until(lambda: not first.leadership._shards[0].idle.is_set(), within=SHOWN)
+        await first.stop()
+        [write] = [write for write in stage.since(began) if write.replica == first.name]
+        await stage.moved("orders", first, within=1.0)
+        assert write.at <= stage.rig.clock.monotonic()
+        assert_in_order(stage.writes)
+
+
+@virtual_time
+async def test_a_lease_is_not_released_while_a_write_may_still_arrive() -> None:
+    stage = Replicas()
+    stage.up(A)
+    async with stage.running():
+        first, _ = await pair(stage, orders(A))
+        stage.down(A)
+        first.faults = lambda verb, kind, at: (
+            Fault(before=30.0, late=True) if kind is EndpointSlice and verb == "update" else None
+        )
+        await stage.rig.until(lambda: not first.leadership._shards[0].idle.is_set(), within=SHOWN)
+        await first.stop()
+        took = await stage.moved("orders", first, within=BY_EXPIRY)
+        assert took > CLIENT_GO.renew_deadline - 3.0
+        await stage.rig.clock.sleep(60)  # by then the late write has met a version that is gone
+        assert {write.replica for write in stage.writes[-2:]} != {first.name}
+        assert_in_order(stage.writes)
+
+
+@virtual_time
+async def test_a_leader_without_the_api_server_stops_in_time_and_goes_on_as_a_standby() -> None:
+    stage = Replicas()
+    stage.up(A, B)
+    async with stage.running():
+        first, second = await pair(stage, orders(A, B))
+        began = stage.rig.clock.monotonic()
+        first.cut()
+        stage.down(A)
+        await stage.rig.until(lambda: not first.leads("orders"), within=CLIENT_GO.renew_deadline + 0.1)
+        assert stage.leader("orders") is None
+        await stage.moved("orders", first, within=BY_EXPIRY)
+        await stage.rig.until(stage.rig.agree("orders", {**not_ready(A), **ready(B)}), within=SHOWN)
+        first.faults = lambda verb, kind, at: None
+        stage.up(A)
+        await stage.rig.until(stage.rig.agree("orders", ready(A, B)), within=SHOWN)
+        await stage.rig.clock.sleep(60)
+        assert {write.replica for write in stage.since(began)} == {second.name}
+        assert first.is_alive
+
+
+@virtual_time
+async def test_a_standby_does_not_take_back_what_it_has_not_probed_itself() -> None:
+    """It has no verdict of its own yet, and the one that led has published another state since it came."""
+    stage = Replicas()
+    stage.up(A, B)
+    async with stage.running():
+        first = stage.start(orders(A, B))
+        await stage.rig.until(stage.rig.agree("orders", ready(A, B)), within=FIRST + PERIOD)
+        stage.down(A)
+        await stage.rig.clock.sleep(PERIOD * THRESHOLD - 12.0)  # so far the standby finds A published as ready
+        second = stage.start(orders(A, B))
+        await stage.rig.until(stage.rig.agree("orders", {**not_ready(A), **ready(B)}), within=SHOWN)
+        began = stage.rig.clock.monotonic()
+        await first.stop()
+        await stage.moved("orders", first, within=1.0)
+        assert second.leads("orders")
+        await stage.rig.clock.sleep(60)
+        assert stage.since(began) == []
+
+
+class TestStandbysThatDoNotProbe:
+    OPTIONS = Options(namespaces=(NAMESPACE,), standby_probes=False)
+
+    @virtual_time
+    async def test_only_the_leader_probes(self) -> None:
+        stage = Replicas(Rig(options=self.OPTIONS))
+        stage.up(A)
+        async with stage.running():
+            first, second = await pair(stage, orders(A), yields_in_doubt=False)
+            assert first.io.connections[A, PORT] > 0
+            assert second.io.connections[A, PORT] == 0
+            await first.stop()
+            await stage.rig.until(lambda: second.io.connections[A, PORT] > 0, within=PERIOD + 1.0)
+
+    @virtual_time
+    async def test_what_is_published_stays_until_its_own_thresholds_are_met(self) -> None:
+        stage = Replicas(Rig(options=self.OPTIONS))
+        stage.up(A, B)
+        stage.down(A)
+        async with stage.running():
+            first, second = await pair(stage, orders(A, B), yields_in_doubt=False)
+            await stage.rig.until(stage.rig.agree("orders", {**not_ready(A), **ready(B)}), within=SHOWN)
+            stage.down(B)
+            began = stage.rig.clock.monotonic()
+            await first.stop()
+            await stage.moved("orders", first, within=1.0)
+            await stage.rig.clock.sleep(PERIOD * (THRESHOLD - 1))
+            assert stage.since(began) == []
+            await stage.rig.until(stage.rig.agree("orders", not_ready(A, B)), within=SHOWN)
+            assert {write.replica for write in stage.since(began)} == {second.name}
+
+    @virtual_time
+    async def test_who_led_before_starts_afresh_when_it_leads_again(self) -> None:
+        """Between its two terms the other one has published another state."""
+        stage = Replicas(Rig(options=self.OPTIONS))
+        stage.up(A, B)
+        async with stage.running():
+            first, second = await pair(stage, orders(A, B), yields_in_doubt=False)
+            await stage.rig.until(stage.rig.agree("orders", ready(A, B)), within=SHOWN)
+            first.cut()
+            await stage.moved("orders", first, within=BY_EXPIRY)
+            stage.down(A)
+            await stage.rig.until(stage.rig.agree("orders", {**not_ready(A), **ready(B)}), within=SHOWN)
+            first.faults = lambda verb, kind, at: None
+            await stage.rig.clock.sleep(60)
+            began = stage.rig.clock.monotonic()
+            await second.stop()
+            await stage.moved("orders", second, within=1.0)
+            await stage.rig.clock.sleep(60)
+            assert stage.since(began) == []
+
+
+@virtual_time
+async def test_a_manifest_that_goes_is_removed_by_the_leader_and_forgotten_by_the_others() -> None:
+    stage = Replicas()
+    stage.up(A)
+    async with stage.running():
+        first, second = await pair(stage, orders(A), manifest("web", rack(B)))
+        began = stage.rig.clock.monotonic()
+        for replica in (second, first):
+            replica.manifests.put(manifest("web", rack(B)))
+        await stage.rig.until(lambda: not stage.rig.has_service("orders"), within=75)
+        await stage.rig.until(lambda: [str(key) for key in second.engine.services()] == ["test/web"], within=5)
+        assert {write.replica for write in stage.since(began)} == {first.name}
+
+
+@virtual_time
+async def test_what_the_leader_could_not_remove_the_next_one_does() -> None:
+    stage = Replicas()
+    stage.up(A)
+    async with stage.running():
+        first, second = await pair(stage, orders(A), manifest("web", rack(B)))
+        second.manifests.put(manifest("web", rack(B)))
+        await stage.rig.clock.sleep(120)
+        assert stage.rig.has_service("orders")  # the one that writes has another manifest
+        await first.stop()
+        await stage.rig.until(lambda: not stage.rig.has_service("orders"), within=5)
