@@ -87,11 +87,13 @@ class Backend(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
 class Rejected(msgspec.Struct, frozen=True, gc=False):
     """One entry that was set aside (quarantined), and why; the others are served.
 
-    ``entry`` is a short text that a person recognises the entry by.
+    ``entry`` is a short text that a person recognises the entry by. ``denied``: it could be served, and the settings of
+    the process do not allow it.
     """
 
     entry: str
     reason: str
+    denied: bool = False
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -220,11 +220,39 @@ class Event(KubeObject, frozen=True, kw_only=True):
     reporting_instance: str | None = None
 
 
+class NodeSpec(_Struct, frozen=True, kw_only=True):
+    pod_cidr: str | None = msgspec.field(default=None, name="podCIDR")
+    pod_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="podCIDRs")
+
+
+class NodeAddress(_Struct, frozen=True, kw_only=True):
+    type: str
+    address: str
+
+
+class NodeStatus(_Struct, frozen=True, kw_only=True):
+    addresses: tuple[NodeAddress, ...] | None = None
+
+
 class Node(KubeObject, frozen=True, kw_only=True):
-    """A Node; only its metadata (labels such as topology.kubernetes.io/zone) is looked at."""
+    """A Node: where it is (labels such as topology.kubernetes.io/zone), and its addresses and those of its pods."""
 
     PLURAL = "nodes"
     API_VERSION = "v1"
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class ServiceCIDRSpec(_Struct, frozen=True, kw_only=True):
+    cidrs: tuple[str, ...] | None = None
+
+
+class ServiceCIDR(KubeObject, frozen=True, kw_only=True):
+    """Networks that cluster IPs are taken from; the API server has had them since Kubernetes 1.33."""
+
+    PLURAL = "servicecidrs"
+    API_VERSION = "networking.k8s.io/v1"
+    spec: ServiceCIDRSpec = ServiceCIDRSpec()
 
 
 class PodSpec(_Struct, frozen=True, kw_only=True):
@@ -257,7 +285,7 @@ class Pod(KubeObject, frozen=True, kw_only=True):
     status: PodStatus = PodStatus()
 
 
-KINDS: tuple[type[KubeObject], ...] = (Service, Endpoints, EndpointSlice, Lease, Event, Node, Pod)
+KINDS: tuple[type[KubeObject], ...] = (Service, Endpoints, EndpointSlice, Lease, Event, Node, Pod, ServiceCIDR)
 """Every kind that a store serves."""
 
 # Names that extsync writes.

@@ -12,6 +12,7 @@ from extsync.cli.main import EXIT_FAILED, EXIT_NOT_READY, EXIT_OK
 from extsync.cli.manifests import load_all
 from extsync.cli.output import Progress, printable, table, write_document
 from extsync.cli.world import cluster, settings_of
+from extsync.config.networks import limits_of
 from extsync.config.settings import Settings
 from extsync.engine.once import Once
 from extsync.engine.passes import OnceOptions, ServiceResult, Step
@@ -80,7 +81,8 @@ def prepared(args: argparse.Namespace, settings: Settings) -> list[Prepared]:
     outside = [str(one.manifest.key) for one in manifests if not _covers(settings, one.manifest.key.namespace)]
     if outside:
         raise ConfigError(f"{', '.join(outside)}: its namespace is not among the settings' namespaces: add it there")
-    return [prepare(one.manifest, one.base_dir, owner=settings.owner, hurry=HURRY) for one in manifests]
+    limits = limits_of(settings)
+    return [prepare(one.manifest, one.base_dir, owner=settings.owner, hurry=HURRY, limits=limits) for one in manifests]
 
 
 def _covers(settings: Settings, namespace: str) -> bool:
@@ -97,6 +99,7 @@ def options_of(args: argparse.Namespace, settings: Settings, **more: Any) -> Onc
         burst=settings.burst,
         request_timeout=settings.request_timeout,
         max_in_flight=settings.max_in_flight,
+        reads_ranges=settings.cluster_ranges == "Read",
         **more,
     )
 
@@ -110,6 +113,8 @@ async def one_pass(
         async with cluster(args, settings) as world:
             once = Once(world, options, progress=progress.show)
             results = await once.run(services)
+            for warning in once.warnings:
+                print(printable(f"extsync: warning: {warning}"), file=sys.stderr)
             if getattr(args, "prune", False) and not any(result.failed for result in results):
                 keep = {service.key for service in services}
                 try:

@@ -12,6 +12,7 @@ from extsync.cli.manifests import load_all
 from extsync.cli.objects import comparable
 from extsync.cli.output import write_document
 from extsync.cli.world import settings_of, world_of
+from extsync.config.networks import limits_of
 from extsync.config.settings import Settings
 from extsync.engine.offline import objects_of, render
 from extsync.engine.passes import OnceOptions, ServiceResult
@@ -24,8 +25,10 @@ from extsync.seams import SystemClock, SystemRandom
 def main(args: argparse.Namespace) -> int:
     """Prints the objects; 0, or 1 where something of the manifests could not be rendered."""
     settings = settings_of(args)
-    owner = settings.owner
-    services = [prepare(one.manifest, one.base_dir, owner=owner, hurry=HURRY) for one in load_all(args).manifests]
+    owner, limits = settings.owner, limits_of(settings)
+    services = [
+        prepare(one.manifest, one.base_dir, owner=owner, hurry=HURRY, limits=limits) for one in load_all(args).manifests
+    ]
     options = OnceOptions(owner=owner, timeout=args.timeout, write=False, probe=args.probe)
     results = asyncio.run(_render(settings, options, services))
     documents = [

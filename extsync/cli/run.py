@@ -15,6 +15,7 @@ from extsync.cli import logs
 from extsync.cli.leading import check_election, leadership_of
 from extsync.cli.manifests import namespace_of
 from extsync.cli.world import cluster, settings_of
+from extsync.config.networks import limits_of
 from extsync.config.settings import DEFAULT_OWNER, Settings
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import FileManifests, ManifestFeed
@@ -101,6 +102,8 @@ def options_of(settings: Settings, *, prune: bool = False) -> Options:
         standby_probes=settings.standby_probes,
         prune=prune,
         removal_delay=settings.removal_delay,
+        limits=limits_of(settings),
+        reads_ranges=settings.cluster_ranges == "Read",
     )
 
 

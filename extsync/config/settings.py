@@ -29,6 +29,7 @@ from extsync.config.durations import Duration
 from extsync.config.faults import Place, kind_of, suggestion
 from extsync.config.files import read_files
 from extsync.config.messages import describe
+from extsync.config.networks import Cidr, Directory, NamespaceNetworks, from_json
 from extsync.config.problems import Problem, written
 from extsync.config.text import Document, Mark, TextFault
 from extsync.config.values import DnsLabel, Items, PositiveDuration, described, probe_host
@@ -58,6 +59,7 @@ def _owner(text: str) -> str:
     return described(names.check_label_value)(text)
 
 
+Cidrs = Annotated[Items[Cidr], NoDecode, BeforeValidator(_split)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
 Share = Annotated[int, BeforeValidator(_number), Field(ge=1, le=100)]
 
@@ -152,6 +154,16 @@ class Settings(BaseSettings):
     retry_period: PositiveDuration = Duration(2)
     shards: Annotated[int, BeforeValidator(_number), Field(ge=1, le=256)] = 1
     standby_probes: bool = True
+    allowed_cidrs: Cidrs = ()
+    denied_cidrs: Cidrs = ()
+    contact_allowed_cidrs: Cidrs = ()
+    contact_denied_cidrs: Cidrs = ()
+    namespace_cidrs: Annotated[dict[DnsLabel, NamespaceNetworks], NoDecode, BeforeValidator(from_json)] = {}
+    cluster_ranges: Literal["Read", "Settings"] = "Read"
+    pod_cidrs: Cidrs = ()
+    service_cidrs: Cidrs = ()
+    node_cidrs: Cidrs = ()
+    file_roots: Annotated[Items[Directory], NoDecode, BeforeValidator(_split)] = ()
 
     @classmethod
     def settings_customise_sources(

@@ -68,11 +68,12 @@ class Carried:
         """
         probed = checked and any(source.health != "source" for source in silent)
         priority = min(source.priority for source in silent)
-        asked = self.endpoints, probed, priority
+        of_pods = any(source.pods is not None for source in silent)
+        asked = self.endpoints, probed, priority, of_pods
         if self._made is None or self._made[0] != asked:
             health: HealthRule = "proven" if probed else "source"
             backends = tuple(_backend(endpoint, probed=probed) for endpoint in self.endpoints)
-            self._made = asked, SourceSet(CARRIED, backends, priority=priority, health=health)
+            self._made = asked, SourceSet(CARRIED, backends, priority=priority, health=health, of_pods=of_pods)
         return self._made[1]
 
     def _is_compared(self, merged: Merged) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import is_not
 
 from extsync.plan.endpoints import endpoints_adoptable, endpoints_are_ours
-from extsync.plan.merge import Merged, SourceSet, merge
+from extsync.plan.merge import Admission, Merged, SourceSet, merge
 from extsync.plan.ownership import Whose, whose
 from extsync.plan.plan import Current
 from extsync.plan.policy import PackPolicy
@@ -20,10 +20,12 @@ class MergeMemo:
         self._asked: object = None
         self._merged = Merged()
 
-    def merge(self, ports: tuple[PortSpec, ...], sets: list[SourceSet], families: tuple[str, ...]) -> Merged:
-        asked = (ports, sets, families)
+    def merge(
+        self, ports: tuple[PortSpec, ...], sets: list[SourceSet], families: tuple[str, ...], admission: Admission
+    ) -> Merged:
+        asked = (ports, sets, families, admission)
         if asked != self._asked:  # equal sets are mostly the same objects, so this is quick
-            self._asked, self._merged = asked, merge(ports, sets, families=families)
+            self._asked, self._merged = asked, merge(ports, sets, families=families, admission=admission)
         return self._merged
 
 
@@ -54,6 +56,18 @@ def _published(current: Current, policy: PackPolicy) -> Published:
 
 
 def unusable(merged: Merged, sets: list[SourceSet]) -> frozenset[str]:
-    """The sources that report backends of which not one can be used: as little to be believed as an error."""
+    """The sources that report backends of which not one can be used: as little to be believed as an error.
+
+    Where all of them are denied it is not the source that is wrong: it has none, and what it had before leaves.
+    """
     used = {candidate.source for candidate in merged.candidates} | {d.source for d in merged.duplicates}
-    return frozenset(one.name for one in sets if one.backends and one.name not in used)
+    return frozenset(one.name for one in sets if one.backends and one.name not in used and not _all_denied(merged, one))
+
+
+def wholly_denied(merged: Merged, sets: list[SourceSet]) -> frozenset[str]:
+    """The sources of which every backend is denied."""
+    return frozenset(one.name for one in sets if one.backends and _all_denied(merged, one))
+
+
+def _all_denied(merged: Merged, of: SourceSet) -> bool:
+    return sum(source == of.name and one.denied for source, one in merged.rejected) == len(of.backends)

@@ -12,7 +12,9 @@ from functools import partial
 
 import msgspec
 
+from extsync.address_policy import AddressPolicy
 from extsync.changes import ApplyService, Change, Update
+from extsync.engine.cluster_ranges import read_ranges
 from extsync.engine.parallel import in_parallel
 from extsync.engine.passes import OnceOptions, ServiceResult, Step
 from extsync.engine.prepare import Prepared
@@ -20,7 +22,7 @@ from extsync.engine.probing import Probing
 from extsync.engine.service import ServiceState
 from extsync.engine.snapshot import Snapshot
 from extsync.engine.telling import describe, failure
-from extsync.engine.withhold import EVERY_ONE_FAILS, keep_published
+from extsync.engine.withhold import EVERY_ONE_FAILS, NONE_IS_ALLOWED, keep_published
 from extsync.engine.world import World, context_of
 from extsync.errors import (
     AlreadyExists,
@@ -37,6 +39,7 @@ from extsync.errors import (
 from extsync.health.prober import Prober
 from extsync.kube.flow import Backoff, TokenBucket
 from extsync.kube.writer import Writer, Written, object_key
+from extsync.limits import Limits
 from extsync.model import UNKNOWN, Endpoint, Observation, Outcome, ServiceKey, State, Verdict
 from extsync.objects import FIELD_MANAGER, KubeObject, Service
 from extsync.plan.changes import Changes, allowed
@@ -100,6 +103,8 @@ class Once:
         self._options = options
         self._progress = progress
         self._view = view or Snapshot(world.store, clock=world.clock, timeout=options.request_timeout)
+        self.warnings: list[str] = []
+        """What there is to say that is about no single service."""
         self._changed = asyncio.Event()
         self._prober = Prober(
             clock=world.clock, io=world.io, max_in_flight=options.max_in_flight, wake=self._changed.set
@@ -139,12 +144,25 @@ class Once:
     async def _discover(self, works: Sequence[_Work], deadline: float) -> None:
         """Reads the cluster, and each source once."""
         await self._view.read([work.key for work in works])
+        await self._read_ranges(works)
         async with asyncio.TaskGroup() as tasks:
             for work in works:
                 for name in work.state.sources:
                     tasks.create_task(self._read_source(work, name, deadline))
         for work in works:
             self._judge_sources(work)
+
+    async def _read_ranges(self, works: Sequence[_Work]) -> None:
+        """Which addresses the cluster itself has, since they are not to be published."""
+        if not self._options.reads_ranges:
+            return
+        ranges = await read_ranges(self._world.store, self.warnings.append)
+        made: dict[Limits, AddressPolicy] = {}
+        for work in works:
+            limits = work.state.prepared.limits
+            if limits not in made:
+                made[limits] = AddressPolicy(limits.rules, limits.ranges.joined(ranges))
+            work.state.policy = made[limits]
 
     async def _read_source(self, work: _Work, name: str, deadline: float) -> None:
         world, prepared = self._world, work.state.prepared
@@ -272,7 +290,14 @@ class Once:
             kept = endpoints if self._options.allow_empty else keep_published(endpoints, published)
             if kept is not endpoints:
                 withheld.append(EVERY_ONE_FAILS)
-            return retain(kept, published.endpoints) if self._options.policy == "upsert-only" else kept
+            if self._options.policy == "upsert-only":
+                return retain(kept, published.endpoints)
+            if work.state.wholly_denied and not self._options.allow_empty:
+                all_of_it = retain(kept, work.state.allowed(published.endpoints))
+                if len(all_of_it) > len(kept):
+                    withheld.append(NONE_IS_ALLOWED)
+                return all_of_it
+            return kept
 
         verdicts = self._verdicts(work)
         decision = work.state.decide(
@@ -286,11 +311,12 @@ class Once:
         result.decision, result.current = decision, current
         result.plan_errors = [str(refusal) for refusal in decision.plan.refusals]
         result.plan_errors += [f"source {name!r}: none of its backends can be used" for name in work.state.unusable]
+        result.plan_errors += [f"source {name!r}: none of its backends is allowed" for name in work.state.wholly_denied]
         fault = self._probing.fault(work.key)
         if fault:
             result.plan_errors.append(fault)
         result.plan_withheld = withheld
-        remarks = work.state.remarks(decision, besides=work.doubted | work.state.unusable)
+        remarks = work.state.remarks(decision, besides=work.doubted | work.state.unusable | work.state.wholly_denied)
         told = [*remarks, *(text for text in self._probing.remarks(work.key) if text != fault)]
         result.plan_remarks = [text for text in told if text not in result.plan_errors]
         return allowed(decision.plan.changes, self._options.policy, service_exists=current.service is not None)

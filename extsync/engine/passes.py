@@ -18,7 +18,8 @@ class OnceOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``write`` False: everything but the writing. ``probe`` False: published readiness stays, and new endpoints are as
     declared. ``wait``: go on until each service has minReady ready endpoints. ``allow_empty``: believe it when every
     endpoint that was published ready fails, and when a source says that it has none. ``allow_stale``: names of sources
-    that may fail; what is published stays then, since nobody knows which of it is theirs.
+    that may fail; what is published stays then, since nobody knows which of it is theirs. ``reads_ranges`` as in
+    ``engine.options.Options``.
     """
 
     owner: str = "default"
@@ -33,6 +34,7 @@ class OnceOptions(msgspec.Struct, frozen=True, kw_only=True):
     burst: int = 30
     request_timeout: float = 10.0
     max_in_flight: int = 10_000
+    reads_ranges: bool = False
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -13,9 +13,11 @@ from extsync.config.checks import Check as CheckBlock
 from extsync.config.manifest import ExternalService
 from extsync.engine.probing import Rule
 from extsync.errors import ConfigError
+from extsync.file_roots import FileRoots
 from extsync.health.base import Check, CheckContext
 from extsync.health.registry import CheckRegistry
 from extsync.health.target import Timing
+from extsync.limits import USUAL, Limits
 from extsync.model import ServiceKey
 from extsync.plan.panic import PanicPolicy
 from extsync.plan.policy import PackPolicy
@@ -49,15 +51,26 @@ class Prepared(msgspec.Struct, frozen=True):
     pack_policy: PackPolicy
     panic_policy: PanicPolicy
     wish: ServiceWish | None
+    limits: Limits = USUAL
 
     @property
     def key(self) -> ServiceKey:
         return self.manifest.key
 
 
-def prepare(manifest: ExternalService, base_dir: Path, *, owner: str, hurry: Hurry | None = None) -> Prepared:
-    """Makes ``manifest`` ready. Raises ConfigError where the plugin of a check refuses its block."""
+def prepare(
+    manifest: ExternalService, base_dir: Path, *, owner: str, hurry: Hurry | None = None, limits: Limits = USUAL
+) -> Prepared:
+    """Makes ``manifest`` ready.
+
+    Raises ConfigError where the plugin of a check refuses its block, or where a check asks for an address or a file
+    that ``limits`` denies.
+    """
     spec = manifest.spec
+    rules = tuple(_rule(block, base_dir, hurry, limits.roots) for block in spec.checks)
+    for rule in rules:
+        if rule.host and (reason := limits.policy.contacted(manifest.key.namespace).denied(rule.host)):
+            raise ConfigError(f"the host of a check: {reason}")
     ports = tuple(
         PortSpec(port.name or "", port.port, port.target_port, port.protocol, port.app_protocol) for port in spec.ports
     )
@@ -65,11 +78,12 @@ def prepare(manifest: ExternalService, base_dir: Path, *, owner: str, hurry: Hur
         manifest=manifest,
         base_dir=base_dir,
         ports=ports or None,
-        rules=tuple(_rule(block, base_dir, hurry) for block in spec.checks),
+        rules=rules,
         tier_policy=TierPolicy(min_ready=spec.policy.min_ready, failback_delay=float(spec.policy.failback_delay)),
         pack_policy=_pack_policy(manifest, owner),
         panic_policy=PanicPolicy(spec.policy.panic_threshold, spec.policy.panic_mode),
         wish=None if spec.service is None else _wish(manifest, ports, owner),
+        limits=limits,
     )
 
 
@@ -99,9 +113,9 @@ def _wish(manifest: ExternalService, ports: tuple[PortSpec, ...], owner: str) ->
     )
 
 
-def _check(block: CheckBlock, base_dir: Path) -> Check:
+def _check(block: CheckBlock, base_dir: Path, roots: FileRoots) -> Check:
     try:
-        return _checks().factory(block.factory)(block.config, CheckContext(base_dir, os.environ))
+        return _checks().factory(block.factory)(block.config, CheckContext(base_dir, os.environ, roots))
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may do anything, and the other manifests are none of its affair
@@ -111,7 +125,7 @@ def _check(block: CheckBlock, base_dir: Path) -> Check:
         ) from error
 
 
-def _rule(block: CheckBlock, base_dir: Path, hurry: Hurry | None) -> Rule:
+def _rule(block: CheckBlock, base_dir: Path, hurry: Hurry | None, roots: FileRoots) -> Rule:
     timing = Timing(
         initial_delay=0.0 if hurry else float(block.initial_delay_seconds),
         period=hurry.period if hurry else float(block.period_seconds),
@@ -125,7 +139,9 @@ def _rule(block: CheckBlock, base_dir: Path, hurry: Hurry | None) -> Rule:
     )
     host = None if block.plugin is not None else getattr(block.config, "host", None)
     # A host that is a name is what an HTTP request asks for; the endpoint itself is what is connected to.
-    return Rule(_check(block, base_dir), timing, block.port, host if host is not None and is_address(host) else None)
+    return Rule(
+        _check(block, base_dir, roots), timing, block.port, host if host is not None and is_address(host) else None
+    )
 
 
 @cache

@@ -30,6 +30,11 @@ def useless(source: str, *, held: bool) -> str:
     return f"source {source!r}: none of its backends can be used; {stays}"
 
 
+def all_denied(source: str) -> str:
+    """That a source has backends of which the settings allow not one."""
+    return f"source {source!r}: none of its backends is allowed; what it had before is not kept for it"
+
+
 def waits_for(source: str, *, useless: bool = False) -> str:
     """That something would leave if the source had spoken; ``useless``: what it says cannot be used."""
     reason = "of which nothing can be used" if useless else "which has not reported since the start"

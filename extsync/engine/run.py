@@ -11,10 +11,13 @@ import asyncio
 import logging
 from functools import partial
 
+from extsync.address_policy import AddressPolicy
 from extsync.config.loader import Loaded, LoadResult
 from extsync.config.problems import Problem
 from extsync.engine.adoptees import Adoptees
+from extsync.engine.cluster_ranges import ReadRanges
 from extsync.engine.contests import Contests
+from extsync.engine.denials import record_denials
 from extsync.engine.desired import Step
 from extsync.engine.isolation import Isolation
 from extsync.engine.kept import Kept
@@ -122,6 +125,10 @@ class Engine:
             random=world.random,
         )
         self._isolation = Isolation(self._probing, self._recorder, clock)
+        self._policy = options.limits.policy
+        self._ranges: ReadRanges | None = None
+        if options.reads_ranges and world.watcher is not None:
+            self._ranges = ReadRanges(world.store, world.watcher, clock=clock, on_change=self._ranges_changed)
         self._services: dict[ServiceKey, Kept] = {}
         self._plan_seconds = Histogram.of(*PLAN_SECONDS)
         self._synced = self._loaded = False
@@ -141,6 +148,9 @@ class Engine:
                 tasks.create_task(self._collect_verdicts(), name="verdicts")
                 tasks.create_task(self._recorder.run(), name="events")
                 tasks.create_task(feed.run(self._take), name="manifests")
+                if self._ranges is not None:
+                    tasks.create_task(self._ranges.run(), name="ranges")
+                    await self._ranges.settled()
                 await self._view.synced()
                 self._synced = True
                 log.info("read what the cluster has")
@@ -218,7 +228,7 @@ class Engine:
             self._say(key, "its namespace is not among the settings' namespaces, so nothing can be done for it")
             return False
         try:
-            prepared = prepare(loaded.manifest, loaded.base_dir, owner=self._options.owner)
+            prepared = prepare(loaded.manifest, loaded.base_dir, owner=self._options.owner, limits=self._options.limits)
         except ConfigError as error:
             self._say(key, f"{error}; what was in force goes on")
             return False
@@ -261,6 +271,14 @@ class Engine:
 
     def _object_changed(self, key: ServiceKey) -> None:
         if key in self._services:
+            self._queue.add(key)
+
+    def _ranges_changed(self) -> None:
+        """Which addresses the cluster has decides which backends are allowed, of every service."""
+        assert self._ranges is not None
+        limits = self._options.limits
+        self._policy = AddressPolicy(limits.rules, limits.ranges.joined(self._ranges.ranges))
+        for key in self._services:
             self._queue.add(key)
 
     def _verdicts_of(self, key: ServiceKey) -> None:
@@ -321,6 +339,7 @@ class Engine:
             return await self._remove(kept)
         current = await self._adoptees.completed(key, self._view.current(key), kept.state.prepared.pack_policy)
         now = clock.monotonic()
+        kept.state.policy = self._policy
         candidates = kept.state.candidates(current, now)
         if not (kept.leads or self._options.standby_probes):
             return self._stand_by(kept, now)
@@ -335,6 +354,7 @@ class Engine:
         if not kept.leads:
             return Written()
         self._isolation.record(kept, current.service)
+        record_denials(kept, current.service, self._recorder)
         self._ownership.refused(kept, decision.plan.refusals, current)
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute

@@ -12,15 +12,16 @@ from typing import TypeAlias
 
 import msgspec
 
+from extsync.address_policy import AddressPolicy
 from extsync.config.sources import Source
 from extsync.engine.carried import Carried
-from extsync.engine.memos import MergeMemo, PublishedMemo, unusable
+from extsync.engine.memos import MergeMemo, PublishedMemo, unusable, wholly_denied
 from extsync.engine.prepare import Prepared
-from extsync.engine.remarks import in_trouble, set_aside, useless, waits_for
+from extsync.engine.remarks import all_denied, in_trouble, set_aside, useless, waits_for
 from extsync.model import Backend, Endpoint, Observation, ServiceKey, State, Verdict
 from extsync.plan.damp import Damping, damp
 from extsync.plan.judge import Judged, judge
-from extsync.plan.merge import Candidate, Merged, SourceSet, Tier
+from extsync.plan.merge import Admission, Candidate, Merged, SourceSet, Tier
 from extsync.plan.metadata import trigger_time
 from extsync.plan.panic import panic
 from extsync.plan.plan import Current, Plan, PlanMemo, plan
@@ -62,11 +63,14 @@ class ServiceState:
 
     def __init__(self, prepared: Prepared) -> None:
         self.prepared = prepared
+        self.policy: AddressPolicy | None = None
+        """Which addresses are allowed; None: as the manifest was prepared, without what the cluster says of itself."""
         self.sources: dict[str, LastGood] = {}
         self._relabellings: dict[str, Relabelling] = {}
         self._told: dict[str, tuple[Observation, float]] = {}
         self.merged = Merged()
         self.unusable: frozenset[str] = frozenset()
+        self.wholly_denied: frozenset[str] = frozenset()
         self.settled = False
         self._merging = MergeMemo()
         self._merging_held = MergeMemo()
@@ -154,7 +158,7 @@ class ServiceState:
             self._carried.drop()
         elif self._carried.endpoints:
             carried = self._carried.as_source(self._silent, checked=bool(self.prepared.rules))
-            merged = self._merging_carried.merge(ports, [*sets, carried], _families(current))
+            merged = self._merging_carried.merge(ports, [*sets, carried], _families(current), self._admission())
         if not (self.settled and was_settled):
             self._tier_state = self._tiers_found(merged, current)
         self.merged = merged
@@ -163,9 +167,9 @@ class ServiceState:
     def _usable(self, ports: tuple[PortSpec, ...], families: tuple[str, ...]) -> tuple[list[SourceSet], Merged]:
         """The sets of the sources, merged. Of a source whose backends have all become unusable, those that were used
         until then stay beside them, as if it had failed."""
-        sets = self._source_sets()
-        merged = self._merging.merge(ports, sets, families)
-        self.unusable = unusable(merged, sets)
+        sets, admission = self._source_sets(), self._admission()
+        merged = self._merging.merge(ports, sets, families, admission)
+        self.unusable, self.wholly_denied = unusable(merged, sets), wholly_denied(merged, sets)
         self._held = {
             name: self._held[name] if name in self._held else _used(self.merged, name) for name in sorted(self.unusable)
         }
@@ -176,8 +180,22 @@ class ServiceState:
                 else one
                 for one in sets
             ]
-            merged = self._merging_held.merge(ports, sets, families)
+            merged = self._merging_held.merge(ports, sets, families, admission)
         return sets, merged
+
+    def _admission(self) -> Admission:
+        policy, rules, namespace = self.policy or self.prepared.limits.policy, self.prepared.rules, self.key.namespace
+        return Admission(
+            policy.published(namespace),
+            policy.contacted(namespace),
+            probes=bool(rules),
+            own_address=any(rule.host is None for rule in rules),
+        )
+
+    def allowed(self, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+        """Those of published endpoints whose addresses may still be published."""
+        published = self._admission().published
+        return tuple(one for one in endpoints if not published.denied(one.address))
 
     def _find_silent(self, useless: frozenset[str]) -> None:
         """Finds the sources that have yet to say anything usable, ``useless`` being those of which nothing can be used.
@@ -333,6 +351,8 @@ class ServiceState:
                 yield from in_trouble(name, standing, has_backends=bool(self.sources[name].backends))
                 if name in self.unusable:
                     yield useless(name, held=bool(self._held.get(name)))
+                elif name in self.wholly_denied:
+                    yield all_denied(name)
             merged = [rejected for source, rejected in self.merged.rejected if source == name]
             yield from set_aside(name, (*standing.rejected, *merged))
 
@@ -345,6 +365,7 @@ class ServiceState:
                 source.priority,
                 source.port_name,
                 source.health,
+                of_pods=source.pods is not None,
             )
             for source in self.prepared.manifest.spec.sources
         ]

@@ -163,13 +163,15 @@ def _pod(pod: Pod) -> Pod:
 
 
 def _node(node: Node) -> Node:
-    """Of a node, where it is."""
+    """Of a node, where it is, and its addresses and those of its pods."""
     metadata = node.metadata
     labels = {key: value for key, value in node.labels.items() if key == ZONE_LABEL}
     return Node(
         metadata=ObjectMeta(
             name=metadata.name, uid=metadata.uid, resource_version=metadata.resource_version, labels=labels or None
-        )
+        ),
+        spec=node.spec,
+        status=node.status,
     )
 
 

@@ -12,6 +12,10 @@ EVERY_ONE_FAILS = (
     "their readiness is kept; --allow-empty publishes what the probes say"
 )
 
+NONE_IS_ALLOWED = (
+    "none of the backends of a source is allowed: of what is published, what is allowed stays; --allow-empty lets it go"
+)
+
 
 def keep_published(endpoints: tuple[Endpoint, ...], published: Published) -> tuple[Endpoint, ...]:
     """Keeps the readiness of what is published if every endpoint that is published ready fails.

@@ -46,5 +46,7 @@ def context_of(block: SourceBlock, prepared: Prepared, world: World, *, patience
         random=world.random,
         dialer=world.dialer,
         watcher=world.watcher,
+        contacts=prepared.limits.policy.contacted(prepared.key.namespace),
+        roots=prepared.limits.roots,
         patience=patience,
     )

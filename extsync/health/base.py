@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
+from extsync.file_roots import ANYWHERE, FileRoots
 from extsync.health.tls import Tls
 
 
@@ -167,11 +168,13 @@ class Check(Protocol):
 class CheckContext(msgspec.Struct, frozen=True):
     """What a check may know of its surroundings.
 
-    ``base_dir`` is the folder that relative paths start from; ``environ`` has the variables that secrets name.
+    ``base_dir`` is the folder that relative paths start from; ``environ`` has the variables that secrets name, and
+    ``roots`` are the directories whose files may be read.
     """
 
     base_dir: Path
     environ: Mapping[str, str]
+    roots: FileRoots = ANYWHERE
 
 
 CheckFactory: TypeAlias = Callable[[Any, CheckContext], Check]

@@ -38,7 +38,7 @@ class GrpcCheck:
         """Raises ConfigError where a file of ``tlsConfig`` cannot be used."""
         self.service = config.service
         tls = config.tls_config
-        self.tls = None if tls is None else configured(tls, context.base_dir, "h2", insists=True)
+        self.tls = None if tls is None else configured(tls, context.base_dir, "h2", insists=True, roots=context.roots)
         self.server_name = asked_name(tls, "")
 
     def request(self, host: str, port: int) -> Request:

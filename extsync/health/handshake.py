@@ -24,7 +24,7 @@ class TlsCheck:
 
     def __init__(self, config: TlsHandshake, context: CheckContext) -> None:
         """Raises ConfigError where a file of ``tlsConfig`` cannot be used."""
-        self.tls = configured(config.tls_config, context.base_dir)
+        self.tls = configured(config.tls_config, context.base_dir, roots=context.roots)
         self.server_name = asked_name(config.tls_config, "")
 
     def request(self, host: str, port: int) -> Request:

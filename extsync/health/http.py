@@ -66,7 +66,11 @@ class HttpCheck:
         self.body = (config.expected_body or "").encode()
         # Plain HTTP has parameters too: a redirect may lead to HTTPS.
         https = self.scheme == "https"
-        self.tls = configured(config.tls_config, context.base_dir, *_ALPN) if https else Tls(protocols=_ALPN)
+        self.tls = (
+            configured(config.tls_config, context.base_dir, *_ALPN, roots=context.roots)
+            if https
+            else Tls(protocols=_ALPN)
+        )
         self.server_name = asked_name(config.tls_config, "")
 
     def request(self, host: str, port: int) -> Request:

@@ -58,7 +58,7 @@ class PostgresCheck:
     def __init__(self, config: Postgres, context: CheckContext) -> None:
         """Raises ConfigError where a file of ``tlsConfig`` cannot be used."""
         self.user = config.user
-        self.tls = configured(config.tls_config, context.base_dir) if config.tls_config else None
+        self.tls = configured(config.tls_config, context.base_dir, roots=context.roots) if config.tls_config else None
         self.server_name = asked_name(config.tls_config, "")
 
     def request(self, host: str, port: int) -> Request:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from extsync.errors import ConfigError
+from extsync.file_roots import ANYWHERE, FileRoots, OutsideRoots
 
 if TYPE_CHECKING:
     from extsync.config.client import TLS
@@ -30,7 +31,7 @@ class Tls(msgspec.Struct, frozen=True, gc=False):
     """How a connection is secured. Files are PEM files; without ``ca_file`` the system's authorities are trusted.
 
     ``protocols`` are offered to the server to choose from (ALPN); one that knows none of them may refuse. With
-    ``insists`` it has to choose one.
+    ``insists`` it has to choose one. Files are read within ``roots`` only; none: anywhere.
     """
 
     ca_file: str | None = None
@@ -39,6 +40,7 @@ class Tls(msgspec.Struct, frozen=True, gc=False):
     insecure_skip_verify: bool = False
     protocols: tuple[str, ...] = ()
     insists: bool = False
+    roots: tuple[str, ...] = ()
 
     def context(self) -> ssl.SSLContext:
         """The context for these parameters: one for all connections, since making it takes 25 ms.
@@ -53,15 +55,19 @@ class Tls(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, insecure_skip_verify=True)
 
 
-def configured(config: TLS | None, base_dir: Path, *protocols: str, insists: bool = False) -> Tls:
+def configured(
+    config: TLS | None, base_dir: Path, *protocols: str, insists: bool = False, roots: FileRoots = ANYWHERE
+) -> Tls:
     """The parameters of a ``tlsConfig``, the rest as in Tls. Raises ConfigError where a file of it cannot be used."""
     if config is None:
         tls = Tls(protocols=protocols, insists=insists)
     else:
         ca, cert, key = (path and str(base_dir / path) for path in (config.ca_file, config.cert_file, config.key_file))
-        tls = Tls(ca, cert, key, config.insecure_skip_verify, protocols, insists)
+        tls = Tls(ca, cert, key, config.insecure_skip_verify, protocols, insists, roots.roots)
     try:
         tls.context()
+    except OutsideRoots as error:
+        raise ConfigError(f"tlsConfig: {error.filename} {error.strerror}") from error
     except OSError as error:
         raise ConfigError(f"tlsConfig: a file cannot be used: {error}") from error
     return tls
@@ -104,6 +110,10 @@ def _stamp(tls: Tls) -> _Stamp:
 
 
 def _make(tls: Tls) -> ssl.SSLContext:
+    roots = FileRoots(tls.roots)
+    for path in (tls.ca_file, tls.cert_file, tls.key_file):
+        if path is not None:
+            roots.check(path)
     if tls.insecure_skip_verify:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False

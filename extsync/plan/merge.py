@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from extsync.address_policy import Scope
 from extsync.addresses import check_address
 from extsync.config import names
 from extsync.config.faults import shown
@@ -37,7 +38,10 @@ class Tier(NamedTuple):
 
 
 class SourceSet(msgspec.Struct, frozen=True):
-    """What one source has: its last good set of backends, and how the manifest says to use it."""
+    """What one source has: its last good set of backends, and how the manifest says to use it.
+
+    ``of_pods``: its addresses are those that the cluster itself gives to pods, and not what anybody wrote.
+    """
 
     name: str
     backends: tuple[Backend, ...]
@@ -45,6 +49,33 @@ class SourceSet(msgspec.Struct, frozen=True):
     priority: int = 0
     port_name: str | None = None
     health: HealthRule = "both"
+    of_pods: bool = False
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """Which addresses may be published and which may be probed; see ``extsync.address_policy``.
+
+    ``probes``: there are checks, and ``own_address``: one of them goes to the endpoint's own address unless its backend
+    says where else.
+    """
+
+    published: Scope
+    contacted: Scope
+    probes: bool = False
+    own_address: bool = False
+
+    def denied(self, address: str, backend: Backend, source: SourceSet) -> str:
+        """Why a backend may not be published, or not be probed where that is asked for; "" where it may."""
+        if reason := self.published.denied(address, is_pod=source.of_pods):
+            return reason
+        override = backend.probe
+        if not self.probes or source.health == "source" or (override is not None and not override.enabled):
+            return ""
+        host = override.host if override is not None and override.host is not None else ""
+        if not host and not self.own_address:
+            return ""
+        reason = self.contacted.denied(host or address)
+        return reason and f"it is not probed: {reason}"
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -77,13 +108,19 @@ class Merged(msgspec.Struct, frozen=True):
     tiers: tuple[Tier, ...] = ()
 
 
-def merge(ports: Sequence[PortSpec], sources: Sequence[SourceSet], *, families: Sequence[str] = ()) -> Merged:
+def merge(
+    ports: Sequence[PortSpec],
+    sources: Sequence[SourceSet],
+    *,
+    families: Sequence[str] = (),
+    admission: Admission | None = None,
+) -> Merged:
     """Merges the sources in their order: of two reports of one address and port the first counts.
 
-    ``ports`` are those of the Service, ``families`` its ipFamilies (empty: any address will do). Equal port sets in the
-    result are the same object.
+    ``ports`` are those of the Service, ``families`` its ipFamilies (empty: any address will do). Without ``admission``
+    every address is allowed. Equal port sets in the result are the same object.
     """
-    merging = _Merging(ports, families)
+    merging = _Merging(ports, families, admission)
     for source in sources:
         merging.add(source)
     return merging.result()
@@ -92,8 +129,9 @@ def merge(ports: Sequence[PortSpec], sources: Sequence[SourceSet], *, families: 
 class _Merging:
     """A merge under way."""
 
-    def __init__(self, ports: Sequence[PortSpec], families: Sequence[str]) -> None:
+    def __init__(self, ports: Sequence[PortSpec], families: Sequence[str], admission: Admission | None) -> None:
         self._ports = ports
+        self._admission = admission
         self._wrong_family = _wrong_family(families)
         self._interned: dict[PortSet, PortSet] = {}
         self._candidates: list[Candidate] = []
@@ -116,6 +154,9 @@ class _Merging:
                 _check_probe(backend, ports)
             except ValueError as error:
                 self._rejected.append((source.name, Rejected(_entry(backend), str(error))))
+                continue
+            if self._admission is not None and (denied := self._admission.denied(address, backend, source)):
+                self._rejected.append((source.name, Rejected(_entry(backend), denied, denied=True)))
                 continue
             backend = self._with_names_that_fit(backend, source.name)
             group = source.group if backend.group is None else backend.group

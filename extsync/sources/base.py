@@ -16,6 +16,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
+from extsync.address_policy import Scope
+from extsync.file_roots import FileRoots
+from extsync.limits import USUAL
 from extsync.model import Observation
 from extsync.objects import KubeObject
 from extsync.seams import Clock, Dialer, Random
@@ -99,6 +102,9 @@ class SourceContext(msgspec.Struct, frozen=True):
     is None where there is no cluster. ``environ`` is where ``${NAME}`` of secrets is looked up. ``patience`` is for how
     many seconds the first report is waited for, infinite where the source runs on: one that ends a read before that can
     say itself what it waited for.
+
+    ``contacts`` says which addresses may be asked, and ``roots`` which files may be read. Both are for the source to
+    heed, whether the manifest or an answer names one.
     """
 
     name: str
@@ -108,6 +114,8 @@ class SourceContext(msgspec.Struct, frozen=True):
     random: Random
     dialer: Dialer
     watcher: Watcher | None = None
+    contacts: Scope = USUAL.policy.contacted("")
+    roots: FileRoots = USUAL.roots
     environ: Mapping[str, str] = os.environ
     patience: float = math.inf
 

@@ -8,15 +8,22 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from extsync.file_roots import ANYWHERE, FileRoots, OutsideRoots
+
 _REASONS: Final = {
     errno.ENOENT: "there is no such file or directory",
     errno.EACCES: "permission denied: let the user that extsync runs as read it",
 }
 
 
-def read_file(path: Path, *, limit: int) -> bytes:
-    """The content of a regular file of at most ``limit`` bytes; raises OSError, which ``why`` puts into words."""
+def read_file(path: Path, *, limit: int, roots: FileRoots = ANYWHERE) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes that lies within ``roots``.
+
+    Raises OSError, which ``why`` puts into words.
+    """
+    roots.check(path)
     with open(path, "rb", opener=_open) as file:
+        roots.check_open(file.fileno())
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "is not a regular file")
@@ -28,7 +35,8 @@ def read_file(path: Path, *, limit: int) -> bytes:
 
 def why(error: OSError) -> str:
     """Why a file cannot be read, and what helps; without its path."""
-    return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    reason = None if isinstance(error, OutsideRoots) else _REASONS.get(error.errno or 0)
+    return reason or error.strerror or str(error)
 
 
 def _open(path: str, flags: int) -> int:

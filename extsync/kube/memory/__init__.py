@@ -9,7 +9,7 @@ Where it is known to differ:
 - A field that Kubernetes itself does not know is kept, where a real server drops it.
 - Of Services, fields that extsync never applies are not validated (load balancer class and source ranges, external
   IPs). A Service that becomes an ExternalName forgets its internalTrafficPolicy, which a real server hides and keeps.
-- Pods and Nodes are taken as they are given. Events are kept for ever.
+- Pods, Nodes and ServiceCIDRs are taken as they are given. Events are kept for ever.
 - Nothing makes endpoints or slices for a Service with a selector, and nothing deletes in the foreground.
 """
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from extsync.errors import Invalid
 from extsync.kube.memory import formats
 from extsync.kube.memory.problems import Problems
-from extsync.objects import Event, KubeObject, Lease, Node, Service
+from extsync.objects import Event, KubeObject, Lease, Node, Service, ServiceCIDR
 
 Json: TypeAlias = dict[str, Any]
 
@@ -27,7 +27,7 @@ GENERATED_PREFIX_LIMIT = 58
 
 
 def is_namespaced(kind: type[KubeObject]) -> bool:
-    return kind is not Node
+    return kind not in (Node, ServiceCIDR)
 
 
 def clean(value: Any) -> Any:

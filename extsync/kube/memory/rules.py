@@ -213,7 +213,7 @@ def _nothing(_body: Json, _stored: Json | None = None, _problems: Problems | Non
 
 
 _AS_GIVEN = Rules(default=_nothing, validate=_nothing, put_creates=False)
-"""Pods and Nodes: extsync only reads them, so whoever puts them here is taken at their word."""
+"""Pods, Nodes and ServiceCIDRs: extsync only reads them, so whoever puts them here is taken at their word."""
 
 _RULES: dict[type[KubeObject], Rules] = {
     EndpointSlice: Rules(_default_slice, _validate_slice, put_creates=False, counts_generations=True),

@@ -37,7 +37,7 @@ class Client:
         self._server_name = config.tls_config.server_name if config.tls_config else None
         self._clock = context.clock
         self._credentials = Credentials(config, context, offload=offload)
-        self._exchange = Exchange(context.dialer, context.clock, max_body=max_body)
+        self._exchange = Exchange(context.dialer, context.clock, context.contacts, max_body=max_body)
 
     async def get(
         self, url: str, *, headers: Mapping[str, str] = _NO_HEADERS, timeout: float, resend: bool = True

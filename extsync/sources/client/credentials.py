@@ -54,7 +54,7 @@ class Credentials:
     def __init__(self, config: ClientConfig, context: SourceContext, *, offload: Offload) -> None:
         self._config = config
         self._environ = context.environ
-        self._tls = TlsFiles(config.tls_config, context.base_dir)
+        self._tls = TlsFiles(config.tls_config, context.base_dir, context.roots)
         self._contexts: Contexts | None = None
         self._secret = _secret(config, context, offload)
         self._tls_reader = SlowReader(self._tls.contexts, "the files of tlsConfig", context.clock, offload)

@@ -14,6 +14,7 @@ import msgspec
 import yarl
 
 from extsync import __version__
+from extsync.address_policy import Scope
 from extsync.config.faults import shown
 from extsync.errors import ReadFailed
 from extsync.seams import Clock, Dialer
@@ -53,9 +54,13 @@ class Progress:
 
 
 class Exchange:
-    """Sends requests over connections that are kept for the next one."""
+    """Sends requests over connections that are kept for the next one.
 
-    def __init__(self, dialer: Dialer, clock: Clock, *, max_body: int) -> None:
+    None goes to an address that ``contacts`` denies, whether the URL, the proxy's URL or a name server names it.
+    """
+
+    def __init__(self, dialer: Dialer, clock: Clock, contacts: Scope, *, max_body: int) -> None:
+        self._contacts = contacts
         self._dialer = dialer
         self._clock = clock
         self._max_body = max_body
@@ -83,6 +88,8 @@ class Exchange:
         is no deadline here; ``progress`` is kept up to date for when one is over.
         """
         request = _Request(url, headers, proxy, server_name, resend, body)
+        if reason := self._denied(url) or (proxy and self._denied(proxy.url)):
+            raise ReadFailed(f"{asked}: is not asked: {reason}")
         progress.stage = f"connecting to {request.where}"
         try:
             reply = await self._answer(request, tls, progress)
@@ -102,6 +109,10 @@ class Exchange:
         if fault := _fault(reply, request):
             raise ReadFailed(f"{asked}: {fault}")
         return reply
+
+    def _denied(self, url: yarl.URL) -> str:
+        """Why the address that stands in ``url`` is not to be connected to; names are judged when they are resolved."""
+        return self._contacts.denied(url.raw_host or "")
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -166,7 +177,7 @@ class Exchange:
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
-                connector=self._dialer.connector(limit=MAX_CONNECTIONS),
+                connector=self._dialer.connector(limit=MAX_CONNECTIONS, refuse=self._contacts.denied),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 timeout=_NO_TIMEOUTS,  # the clock's is used instead

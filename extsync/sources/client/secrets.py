@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from extsync.config.secret import Secret
 from extsync.errors import ConfigError, ReadFailed
+from extsync.file_roots import FileRoots
 from extsync.seams import Clock
 from extsync.sources.base import SourceContext
 from extsync.sources.offload import Offload
@@ -37,7 +38,11 @@ class SecretSource:
         self._text = text
         self._environ = context.environ
         path = context.base_dir / (file or "")
-        self._file = None if file is None else SlowReader(partial(_content, path), str(path), context.clock, offload)
+        self._file = (
+            None
+            if file is None
+            else SlowReader(partial(_content, path, context.roots), str(path), context.clock, offload)
+        )
 
     async def read(self) -> str:
         """The secret as it is now; raises ReadFailed that says which file or variable is at fault."""
@@ -89,10 +94,10 @@ def fit_for_header(what: str, text: str) -> str:
     return text
 
 
-def _content(path: Path) -> str:
+def _content(path: Path, roots: FileRoots) -> str:
     """What a file of one line holds, as Prometheus takes it: without white space around it."""
     try:
-        content = read_file(path, limit=MAX_SECRET)
+        content = read_file(path, limit=MAX_SECRET, roots=roots)
     except OSError as error:
         raise ReadFailed(f"{path}: {why(error)}") from error
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from extsync.errors import ReadFailed
+from extsync.file_roots import ANYWHERE, FileRoots
 from extsync.sources.client.config import TLS
 from extsync.sources.whole_file import read_file, why
 
@@ -30,7 +31,8 @@ class Contexts(NamedTuple):
 class TlsFiles:
     """The files of a ``tlsConfig`` (None: the system's authorities and no client certificate)."""
 
-    def __init__(self, config: TLS | None, base_dir: Path) -> None:
+    def __init__(self, config: TLS | None, base_dir: Path, roots: FileRoots = ANYWHERE) -> None:
+        self._roots = roots
         self._verify = config is None or not config.insecure_skip_verify
         named = (config.ca_file, config.cert_file, config.key_file) if config else (None, None, None)
         self._ca, self._certificate, self._key = (base_dir / path if path else None for path in named)
@@ -61,7 +63,7 @@ class TlsFiles:
         digest = blake2b(digest_size=16)
         for path in (self._ca, self._certificate, self._key):
             if path is not None:
-                digest.update(blake2b(_content(path)).digest())
+                digest.update(blake2b(_content(path, self._roots)).digest())
         return digest.digest()
 
     def _make(self) -> Contexts:
@@ -83,14 +85,14 @@ class TlsFiles:
         elif self._ca is None:
             context = ssl.create_default_context()
         else:
-            context = _trusting(self._ca)
+            context = _trusting(self._ca, self._roots)
         context.set_alpn_protocols(["http/1.1"])
         return context
 
 
-def _trusting(bundle: Path) -> ssl.SSLContext:
+def _trusting(bundle: Path, roots: FileRoots) -> ssl.SSLContext:
     # Bundles have comments in any language; the certificates themselves are ASCII.
-    authorities = _content(bundle).decode("ascii", errors="ignore")
+    authorities = _content(bundle, roots).decode("ascii", errors="ignore")
     try:
         if not authorities:  # of which ssl would make the system's
             raise ValueError("empty")
@@ -99,9 +101,9 @@ def _trusting(bundle: Path) -> ssl.SSLContext:
         raise ReadFailed(f"{bundle}: holds no certificates in PEM form") from error
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, roots: FileRoots) -> bytes:
     try:
-        return read_file(path, limit=MAX_PEM)
+        return read_file(path, limit=MAX_PEM, roots=roots)
     except OSError as error:
         raise ReadFailed(f"{path}: {why(error)}") from error
 

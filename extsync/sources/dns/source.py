@@ -9,7 +9,8 @@ from typing import Final, Literal, NoReturn, Protocol
 import msgspec
 from dns.rdatatype import AAAA, A
 
-from extsync.errors import ReadFailed
+from extsync.address_policy import Scope
+from extsync.errors import ConfigError, ReadFailed
 from extsync.model import Observation, Outcome, several
 from extsync.seams import Clock
 from extsync.sources.base import Emit, SourceContext
@@ -69,7 +70,7 @@ class DnsSource:
     """Reports the backends behind names.
 
     ``exchange`` speaks to the name servers, ``system`` names them where the manifest does not. Raises ConfigError for a
-    name that is too long.
+    name that is too long, and for a name server of the manifest that may not be asked.
     """
 
     def __init__(
@@ -84,7 +85,11 @@ class DnsSource:
         self._timeout = config.timeout
         self._admission = Admission(context.clock)
         self._resolver = Resolver(
-            _nameservers(config, system or SystemNameservers(self._clock, port=DEFAULT_PORTS[config.transport])),
+            _nameservers(
+                config,
+                system or SystemNameservers(self._clock, port=DEFAULT_PORTS[config.transport]),
+                context.contacts,
+            ),
             transport=config.transport,
             clock=self._clock,
             exchange=exchange or SystemExchange(),
@@ -192,8 +197,15 @@ def _refreshed(parts: Parts, seconds: float) -> Parts:
     )
 
 
-def _nameservers(config: DnsConfig, system: Nameservers) -> Nameservers:
+def _nameservers(config: DnsConfig, system: Nameservers, contacts: Scope) -> Nameservers:
+    """Those of the manifest, where it has any.
+
+    Those of the machine are not judged: they are the operator's own, and clouds have theirs at link-local addresses.
+    """
     servers = tuple(parse_server(text) for text in config.nameservers)
+    for server in servers:
+        if reason := contacts.denied(server.address):
+            raise ConfigError(f"name server {server} is not asked: {reason}")
     return (lambda: servers) if servers else system
 
 

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from extsync.file_roots import ANYWHERE, FileRoots
 from extsync.sources.file.payload import parse
 from extsync.sources.payload import Payload
 from extsync.sources.whole_file import read_file, why
@@ -67,10 +68,11 @@ def has_wildcard(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
-def look(patterns: tuple[Path, ...], read: Mapping[str, Mark]) -> Sight:
+def look(patterns: tuple[Path, ...], read: Mapping[str, Mark], roots: FileRoots = ANYWHERE) -> Sight:
     """Looks at the files that ``patterns`` name; a pattern has wildcards in its last element only.
 
-    A file is parsed where its mark is the one that ``read`` has for its path.
+    A file is parsed where its mark is the one that ``read`` has for its path. Nothing outside ``roots`` is read, nor
+    listed.
     """
     files: dict[str, Seen] = {}
     unlisted: dict[int, tuple[str, str]] = {}
@@ -78,22 +80,23 @@ def look(patterns: tuple[Path, ...], read: Mapping[str, Mark]) -> Sight:
     for index, pattern in enumerate(patterns):
         directories.update(dict.fromkeys(_directories(pattern)))
         try:
-            paths = _listed(pattern)
+            paths = _listed(pattern, roots)
         except OSError as error:
             unlisted[index] = (_text(pattern), f"{_text(pattern)}: {_reason(error)}")
             continue
         for path in paths:
             name = _text(path)
             if name not in files:
-                files[name] = _seen(path, name, index, read.get(name))
+                files[name] = _seen(path, name, index, read.get(name), roots)
                 directories.update(dict.fromkeys(_directories(path)))
     return Sight(files, unlisted, tuple(directories))
 
 
-def _listed(pattern: Path) -> list[Path]:
+def _listed(pattern: Path, roots: FileRoots) -> list[Path]:
     """The files that ``pattern`` names now; raises OSError where its directory cannot be read or has no such file."""
     if not has_wildcard(pattern.name):
         return [pattern]
+    roots.check(pattern.parent)
     with os.scandir(pattern.parent) as entries:
         names = [entry.name for entry in entries if _matches(entry.name, pattern.name) and not entry.is_dir()]
     if not names:
@@ -108,9 +111,9 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) and (not name.startswith(".") or pattern.startswith("."))
 
 
-def _seen(path: Path, name: str, pattern: int, read: Mark | None) -> Seen:
+def _seen(path: Path, name: str, pattern: int, read: Mark | None, roots: FileRoots) -> Seen:
     try:
-        content = read_file(path, limit=MAX_BYTES)
+        content = read_file(path, limit=MAX_BYTES, roots=roots)
     except OSError as error:
         fault = f"{name}: {_reason(error)}"
         return Seen(pattern, fault.encode(), fault)

@@ -68,6 +68,7 @@ class FileSource:
             if has_wildcard(str(Path(text).parent)):
                 raise ConfigError(f"file {text!r}: wildcards are allowed in the last part of the path only")
         self._patterns = tuple(context.base_dir / text for text in config.files)
+        self._roots = context.roots
         self._refresh_interval = config.refresh_interval
         self._clock = context.clock
         self._offload = offload
@@ -128,7 +129,7 @@ class FileSource:
         There is never more than one under way: after a time-out, the next call waits for the one that hangs.
         """
         if self._looking is None:
-            self._looking = asyncio.ensure_future(self._offload(partial(look, self._patterns, read)))
+            self._looking = asyncio.ensure_future(self._offload(partial(look, self._patterns, read, self._roots)))
         async with self._clock.timeout(READ_TIMEOUT):
             try:
                 return await asyncio.shield(self._looking)

@@ -92,10 +92,10 @@ def test_files_that_are_exchanged_while_they_are_read_are_read_again(
     made = files(tmp_path, insecureSkipVerify=True, certFile="one.pem", keyFile="one.key")
     looks = 0
 
-    def rotating(path: Path, *, limit: int) -> bytes:
+    def rotating(path: Path, **options: Any) -> bytes:
         nonlocal looks
         looks += 1
-        content = read_file(path, limit=limit)
+        content = read_file(path, **options)
         if looks == 2:  # between the first look and the making
             for name in ("pem", "key"):
                 shutil.copy(folder / f"two.{name}", tmp_path / f"one.{name}")
