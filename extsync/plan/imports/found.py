@@ -65,7 +65,8 @@ def find(current: Current, notes: Notes) -> Found:
         notes.say(f"Service {service.metadata.name}", "it has a selector: only the slices beside its own are imported")
         endpoints = None
     if endpoints is None and not slices:
-        raise NotImported("it has neither Endpoints nor slices that nobody keeps", kept=True)
+        others = "".join(f"; {note}" for note in notes.all())
+        raise NotImported(f"it has neither Endpoints nor slices that nobody keeps{others}", kept=True)
     if endpoints is not None:
         if keeper := endpoints_keeper(endpoints, service):
             raise NotImported(f"its Endpoints are kept by {keeper}", kept=True)

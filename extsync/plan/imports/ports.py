@@ -31,11 +31,11 @@ def manifest_ports(found: Found, endpoints: Sequence[Shown], notes: Notes) -> tu
             )
     shape = _shape(first.endpoint.ports)
     _check(shape, first, has_ports=bool(service))
-    order = {port.name: index for index, port in enumerate(service)}
     protocols = _app_protocols(found, notes)
+    order = _order(found)
     return tuple(
         _port(name, protocol, protocols.get(name), service, endpoints)
-        for name, protocol in sorted(shape, key=lambda one: (order.get(one[0], len(order)), one[0]))
+        for name, protocol in sorted(shape, key=lambda one: order.index(one[0]))
     )
 
 
@@ -94,6 +94,12 @@ def _app_protocols(found: Found, notes: Notes) -> dict[str, str | None]:
                 f"elsewhere {first[name] or '(none)'}, which counts for all",
             )
     return first
+
+
+def _order(found: Found) -> list[str]:
+    """The names of ports as Endpoints have them, else as slices do: in that order nothing has to be written for it."""
+    names = [port.name or "" for place, port in _written(found) if place.startswith("Endpoints")]
+    return [*names, *(port.name or "" for _, port in _written(found))]
 
 
 def _written(found: Found) -> Iterable[tuple[str, SlicePort | EndpointPort]]:

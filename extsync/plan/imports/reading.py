@@ -30,8 +30,8 @@ class Shown(NamedTuple):
 def read(found: Found, notes: Notes) -> tuple[Shown, ...]:
     """Every endpoint of the objects; what cannot be published by a manifest is left out and noted."""
     reading = _Reading(found, notes)
-    in_slices = [one for slice_ in found.slices for one in reading.slice(slice_)]
-    in_endpoints = list(reading.endpoints(found.endpoints)) if found.endpoints is not None else []
+    in_slices = _whole([one for slice_ in found.slices for one in reading.slice(slice_)], notes)
+    in_endpoints = _whole(list(reading.endpoints(found.endpoints)) if found.endpoints is not None else [], notes)
     if found.slices and found.endpoints is not None:
         in_endpoints = _compare(in_slices, in_endpoints, found, notes)
     elif found.endpoints is not None and not found.mirrored:
@@ -41,6 +41,35 @@ def read(found: Found, notes: Notes) -> tuple[Shown, ...]:
             "published by extsync it is reached",
         )
     return _unique([*in_slices, *in_endpoints], notes)
+
+
+def _whole(entries: list[Shown], notes: Notes) -> list[Shown]:
+    """``entries`` with the ports of one address together, where they are written apart.
+
+    Kubernetes itself writes them so where some addresses have another number behind one of the names: it groups by
+    port (RepackSubsets in k8s.io/kubernetes/pkg/api/v1/endpoints), and an address is in several subsets.
+    """
+    shapes = {_shape(one.endpoint.ports) for one in entries}
+    if len(shapes) < 2:
+        return entries
+    every = sorted({port for shape in shapes for port in shape})
+    by_address: dict[str, list[Shown]] = {}
+    for one in entries:
+        by_address.setdefault(one.endpoint.address, []).append(one)
+    whole = []
+    for parts in by_address.values():
+        ports = tuple(sorted((port for one in parts for port in one.endpoint.ports), key=lambda port: port.name))
+        if sorted(_shape(ports)) != every:
+            return entries  # they have different ports, which no manifest can say
+        first = parts[0].endpoint
+        for other in parts[1:]:
+            first = _joined(first, other, notes)
+        whole.append(Shown(msgspec.structs.replace(first, ports=ports), parts[0].place))
+    return whole
+
+
+def _shape(ports: PortSet) -> tuple[tuple[str, str], ...]:
+    return tuple((port.name, port.protocol) for port in ports)
 
 
 def _compare(slices: list[Shown], endpoints: list[Shown], found: Found, notes: Notes) -> list[Shown]:

@@ -78,3 +78,13 @@ def as_slices(sets: list[Served], data: st.DataObject) -> list[EndpointSlice]:
         slice_of(*entries, name=f"by-hand-{number}", ports=dict(ports), address_type=family)
         for number, ((family, ports, _), entries) in enumerate(places.items())
     ]
+
+
+def repacked(sets: list[Served]) -> Endpoints:
+    """The same as Kubernetes's own controllers write it: grouped by port, each address in a subset for each of its
+    ports. No address may be in ``sets`` twice."""
+    by_port: dict[tuple[str, int], list[Served]] = {}
+    for one in sets:
+        for port in one.ports:
+            by_port.setdefault(port, []).append(one._replace(ports=(port,)))
+    return endpoints(*(subset for group in by_port.values() for subset in as_endpoints(group).subsets or ()))

@@ -62,8 +62,8 @@ metadata:
     description: Orders database
 spec:
   ports:
-  - {name: mysql, port: 3306, targetPort: 3307}
   - {name: metrics, port: 9104}
+  - {name: mysql, port: 3306, targetPort: 3307}
   sources:
   - name: imported
     static:
@@ -253,6 +253,11 @@ def test_endpoints_that_are_too_many_for_the_mirror_get_slices() -> None:
             id="two minds",
         ),
         pytest.param(
+            [endpoints(subset([A], [B], mysql=3306), subset([A, B], metrics=9104))],
+            "Endpoints orders, subsets[1], 192.0.2.2:9104: it is ready in one place and not in another",
+            id="ready at one of its ports",
+        ),
+        pytest.param(
             [slice_of(entry(A, hostname="a"), entry(A, hostname="b"))], "with different hostname", id="two names"
         ),
         pytest.param(
@@ -358,5 +363,5 @@ def test_ports_that_have_one_name_are_refused() -> None:
 def test_the_api_servers_own_service_is_refused() -> None:
     metadata = msgspec.structs.replace(service().metadata, name="kubernetes", uid=UID)
     own = msgspec.structs.replace(service(), metadata=metadata)
-    with pytest.raises(NotImported, match="neither Endpoints nor slices that nobody keeps"):
+    with pytest.raises(NotImported, match=r"EndpointSlice by-hand: .* it is kept by the API server"):
         imported(own, slice_of(entry(A), labels={SERVICE_NAME_LABEL: "kubernetes"}))

@@ -6,12 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plan.imports.byhand import Served, imported, published_by
-from tests.plan.imports.sets import SERVICE, SETS, as_endpoints, as_slices, plain
+from tests.plan.imports.sets import SERVICE, SETS, as_endpoints, as_slices, plain, repacked
 
 
 @given(SETS)
 def test_endpoints(sets: list[Served]) -> None:
     result = imported(SERVICE, as_endpoints(sets))
+    assert published_by(result, SERVICE) == set(map(plain, sets))
+    assert result.notes == ()
+
+
+@given(SETS)
+def test_endpoints_with_an_address_in_a_subset_for_each_of_its_ports(sets: list[Served]) -> None:
+    sets = list({one.address: one for one in sets}.values())
+    result = imported(SERVICE, repacked(sets))
     assert published_by(result, SERVICE) == set(map(plain, sets))
     assert result.notes == ()
 
