@@ -13,8 +13,8 @@ class Options(msgspec.Struct, frozen=True):
 
     ``probe_workers`` 0: probes are made in this process. ``standby_probes``: a replica probes for services for which it
     does not lead, too. ``prune``: what no manifest names goes after a start, see ``engine.sweep``; ``removal_delay`` is
-    the time between the two looks at the manifests for that. ``reads_ranges``: which addresses the cluster itself has is
-    read from it, besides what ``limits`` says.
+    the time between the two looks at the manifests for that. ``reads_ranges``: which addresses the cluster itself has
+    is read from it, besides what ``limits`` says.
     """
 
     owner: str = "default"
