@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Final
 
 from extsync.config.checks import Check
 from extsync.config.faults import Place
 from extsync.config.manifest import ExternalService
-from extsync.config.policy import Policy
 from extsync.config.sources import Source
-
-_NOT_YET: Final[tuple[tuple[Place, Callable[[Policy], bool]], ...]] = (
-    (("guard",), lambda policy: policy.guard != Policy().guard),
-)
 
 
 def not_available(service: ExternalService) -> Iterator[tuple[Place, str]]:
@@ -24,9 +18,6 @@ def not_available(service: ExternalService) -> Iterator[tuple[Place, str]]:
         yield from _unregistered("extsync.sources", "source", ("spec", "sources", index), source)
     for index, check in enumerate(spec.checks):
         yield from _unregistered("extsync.checks", "check", ("spec", "checks", index), check)
-    for place, is_used in _NOT_YET:
-        if is_used(spec.policy):
-            yield ("spec", "policy", *place), _not_yet(f"policy.{place[-1]} other than its default")
 
 
 @cache

@@ -28,6 +28,8 @@ class Carried:
 
     def __init__(self) -> None:
         self.endpoints: tuple[Endpoint, ...] = ()
+        self.found: tuple[Endpoint, ...] = ()
+        """Those of them that were there at the first look, and that no source of this process ever named."""
         self._is_new = True
         self._orphaned: set[Place] = set()
         self._compared: tuple[Merged, tuple[Endpoint, ...]] | None = None
@@ -42,7 +44,7 @@ class Carried:
         """Takes up what is new to be carried, and drops what ``merged``, made of the real sources alone, names."""
         if self._is_new:
             self._is_new = False
-            self.endpoints = published.endpoints
+            self.endpoints = self.found = published.endpoints
         elif self._orphaned:
             known = _places_of(self.endpoints)
             orphans = [e for e in published.endpoints if not self._orphaned.isdisjoint(_places_of([e]))]
@@ -53,22 +55,28 @@ class Carried:
             named.update(p for d in merged.duplicates for p in places(d.identity.address, d.identity.ports))
             if not named.isdisjoint(_places_of(self.endpoints)):
                 self.endpoints = tuple(e for e in self.endpoints if named.isdisjoint(_places_of([e])))
+                self.found = tuple(e for e in self.found if named.isdisjoint(_places_of([e])))
         self._compared = merged, self.endpoints
 
-    def drop(self) -> None:
-        """Every source has spoken: what none of them named is nobody's."""
-        self.endpoints = ()
+    def settle(self, kept: tuple[Endpoint, ...]) -> None:
+        """Every source has spoken: what none of them named is nobody's, and leaves, but for ``kept`` of what was
+        found, which the guard withholds."""
+        if self.endpoints != kept:
+            self.endpoints = kept
+        if self.found != kept:
+            self.found = kept
 
-    def as_source(self, silent: Sequence[Source], *, checked: bool) -> SourceSet:
-        """What is carried as a further source; ``silent`` are the sources that have yet to speak, at least one.
+    def as_source(self, owners: Sequence[Source], *, checked: bool) -> SourceSet:
+        """What is carried as a further source; ``owners`` are the sources whose it may be, at least one: those that
+        have yet to speak, or where all have spoken those that are guarded.
 
         As candidates the carried endpoints are probed like all others, if ``checked``, so that one that dies is
-        demoted. Only a silent source can have them, so they are of the first tier that a silent one has: an endpoint
-        that may be a standby's keeps no standby from coming in.
+        demoted. They are of the first tier that one of ``owners`` has: an endpoint that may be a standby's keeps no
+        standby from coming in.
         """
-        probed = checked and any(source.health != "source" for source in silent)
-        priority = min(source.priority for source in silent)
-        of_pods = any(source.pods is not None for source in silent)
+        probed = checked and any(source.health != "source" for source in owners)
+        priority = min(source.priority for source in owners)
+        of_pods = any(source.pods is not None for source in owners)
         asked = self.endpoints, probed, priority, of_pods
         if self._made is None or self._made[0] != asked:
             health: HealthRule = "proven" if probed else "source"

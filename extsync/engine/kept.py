@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 class Kept:
     """A service that is kept: its state, its running sources and what was last said of it.
 
-    ``frozen``: its failures are not believed. ``unanswered`` are writes of which it is not known whether they were
-    made. ``rests_until`` is the monotonic time before which no change of verdicts causes a look at it. ``leads``: this
-    replica has led for it without a gap since the last look. ``reports`` are how many there were of each source, by
-    outcome. ``refused`` is of what there have been events; ``denied`` are the denied backends, in words, of which there
-    have been.
+    ``frozen``: its failures are not believed. ``withheld`` is the hash of the removal of which an event tells.
+    ``unanswered`` are writes of which it is not known whether they were made. ``rests_until`` is the monotonic time
+    before which no change of verdicts causes a look at it. ``leads``: this replica has led for it without a gap since
+    the last look. ``reports`` are how many there were of each source, by outcome. ``refused`` is of what there have
+    been events; ``denied`` are the denied backends, in words, of which there have been.
     """
 
     def __init__(self, state: ServiceState, sources: RunningSources) -> None:
@@ -37,6 +37,7 @@ class Kept:
         self.frozen = False
         self.leads = False
         self.denied: frozenset[str] = frozenset()
+        self.withheld = ""
         self.unanswered: dict[ObjectKey, Change] = {}
         self.refused: frozenset[Refusal] = frozenset()
         self.reports: Counter[tuple[str, Outcome]] = Counter()

@@ -237,7 +237,8 @@ class Once:
     def _verdicts(self, work: _Work) -> tuple[Verdict | None, ...]:
         """The verdicts on the candidates, aligned; what they are is up to ``OnceOptions.probe``."""
         current = self._view.current(work.key)
-        candidates = work.state.candidates(current, self._world.clock.monotonic())
+        clock = self._world.clock
+        candidates = work.state.candidates(current, clock.monotonic(), wall=clock.wall())
         rules = work.state.prepared.rules
         if self._options.probe:
             return self._probing.sync(work.key, candidates, rules)

@@ -11,6 +11,7 @@ import msgspec
 from extsync.addresses import is_address
 from extsync.config.checks import Check as CheckBlock
 from extsync.config.manifest import ExternalService
+from extsync.config.policy import Guard
 from extsync.engine.probing import Rule
 from extsync.errors import ConfigError
 from extsync.file_roots import FileRoots
@@ -19,6 +20,7 @@ from extsync.health.registry import CheckRegistry
 from extsync.health.target import Timing
 from extsync.limits import USUAL, Limits
 from extsync.model import ServiceKey
+from extsync.plan.guard import GuardPolicy
 from extsync.plan.panic import PanicPolicy
 from extsync.plan.policy import PackPolicy
 from extsync.plan.ports import PortSpec
@@ -50,6 +52,7 @@ class Prepared(msgspec.Struct, frozen=True):
     tier_policy: TierPolicy
     pack_policy: PackPolicy
     panic_policy: PanicPolicy
+    guard_policy: GuardPolicy
     wish: ServiceWish | None
     limits: Limits = USUAL
 
@@ -82,6 +85,7 @@ def prepare(
         tier_policy=TierPolicy(min_ready=spec.policy.min_ready, failback_delay=float(spec.policy.failback_delay)),
         pack_policy=_pack_policy(manifest, owner),
         panic_policy=PanicPolicy(spec.policy.panic_threshold, spec.policy.panic_mode),
+        guard_policy=_guard_policy(spec.policy.guard),
         wish=None if spec.service is None else _wish(manifest, ports, owner),
         limits=limits,
     )
@@ -97,6 +101,15 @@ def _pack_policy(manifest: ExternalService, owner: str) -> PackPolicy:
         slices="EndpointSlice" in spec.publish,
         endpoints="Endpoints" in spec.publish,
         adopt=spec.policy.adopt == "IfUnmanaged",
+    )
+
+
+def _guard_policy(block: Guard) -> GuardPolicy:
+    return GuardPolicy(
+        max_removal=block.max_removal_percent / 100,
+        min_removals=block.min_removals,
+        window=float(block.window),
+        confirm_after=float(block.confirm_after),
     )
 
 

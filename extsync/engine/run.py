@@ -35,6 +35,7 @@ from extsync.engine.sources import RunningSources
 from extsync.engine.status import ProcessStatus, ServiceStatus, service_status
 from extsync.engine.sweep import Sweep
 from extsync.engine.view import ClusterView, service_keys
+from extsync.engine.withholding import record
 from extsync.engine.world import World
 from extsync.errors import ConfigError, StoreError
 from extsync.histogram import Histogram
@@ -340,7 +341,7 @@ class Engine:
         current = await self._adoptees.completed(key, self._view.current(key), kept.state.prepared.pack_policy)
         now = clock.monotonic()
         kept.state.policy = self._policy
-        candidates = kept.state.candidates(current, now)
+        candidates = kept.state.candidates(current, now, wall=clock.wall())
         if not (kept.leads or self._options.standby_probes):
             return self._stand_by(kept, now)
         published = kept.state.published(current)
@@ -355,6 +356,7 @@ class Engine:
             return Written()
         self._isolation.record(kept, current.service)
         record_denials(kept, current.service, self._recorder)
+        record(kept, current.service, self._recorder)
         self._ownership.refused(kept, decision.plan.refusals, current)
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute

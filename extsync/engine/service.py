@@ -15,6 +15,7 @@ import msgspec
 from extsync.address_policy import AddressPolicy
 from extsync.config.sources import Source
 from extsync.engine.carried import Carried
+from extsync.engine.guarding import Guarding
 from extsync.engine.memos import MergeMemo, PublishedMemo, unusable, wholly_denied
 from extsync.engine.prepare import Prepared
 from extsync.engine.remarks import all_denied, in_trouble, set_aside, useless, waits_for
@@ -27,6 +28,7 @@ from extsync.plan.panic import panic
 from extsync.plan.plan import Current, Plan, PlanMemo, plan
 from extsync.plan.ports import PortSpec, ports_of
 from extsync.plan.published import Published
+from extsync.plan.suppressed import Suppressed
 from extsync.plan.tier import TierPolicy, Tiers, TierState, tier
 from extsync.sources.holds import LastGood, Standing
 from extsync.sources.relabel import Relabelling
@@ -41,7 +43,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     ``judged`` are all endpoints, aligned with ``candidates`` and ``verdicts``; ``endpoints`` are those that are
     published, as they are published. ``look_again`` is the monotonic time at which to look again without a cause, None:
-    never. ``remarks`` say what was decided that a person should know of.
+    never. ``remarks`` say what was decided that a person should know of. ``suppressed`` is what the guard withholds.
     """
 
     plan: Plan
@@ -52,6 +54,7 @@ class Decision(msgspec.Struct, frozen=True):
     endpoints: tuple[Endpoint, ...]
     look_again: float | None = None
     remarks: tuple[str, ...] = ()
+    suppressed: Suppressed | None = None
 
 
 Adjust: TypeAlias = Callable[[tuple[Endpoint, ...], Published], tuple[Endpoint, ...]]
@@ -74,6 +77,8 @@ class ServiceState:
         self.settled = False
         self._merging = MergeMemo()
         self._merging_held = MergeMemo()
+        self._merging_guarded = MergeMemo()
+        self.guarding = Guarding()
         self._merging_carried = MergeMemo()
         self._carried = Carried()
         self._held: dict[str, tuple[Backend, ...]] = {}
@@ -112,8 +117,10 @@ class ServiceState:
         self._orphan(name for name in self.sources if name not in sources)
         if prepared.pack_policy.adopt and not self.prepared.pack_policy.adopt:
             self._carried = Carried()  # more is found published than at the first look
+            self.guarding.is_open = True
         self.prepared = prepared
         self.sources = sources
+        self.guarding.follow(prepared.guard_policy, prepared.manifest.spec.sources)
         self._relabellings = relabellings
         self._told = {name: told for name, told in self._told.items() if name in sources}
         self._silent = tuple(source for source in self._silent if source.name in sources)
@@ -141,8 +148,11 @@ class ServiceState:
         """How each source stands."""
         return {name: last_good.standing() for name, last_good in self.sources.items()}
 
-    def candidates(self, current: Current, now: float) -> tuple[Candidate, ...]:
-        """Merges what the sources have; the same object as the last time as long as nothing changed."""
+    def candidates(self, current: Current, now: float, *, wall: float) -> tuple[Candidate, ...]:
+        """Merges what the sources have; the same object as the last time as long as nothing changed.
+
+        ``now`` is monotonic, ``wall`` is for the evidence of the guard.
+        """
         self._began = min(self._began, now)
         for name, last_good in self.sources.items():
             self._asked_since.setdefault(name, now)
@@ -150,19 +160,39 @@ class ServiceState:
         ports = self.ports(current)
         if ports is None:  # the Service is not there: what it had is still probed
             return self.merged.candidates
-        sets, merged = self._usable(ports, _families(current))
-        self._find_silent(unusable(merged, sets))
-        self._carried.look(self.published(current), merged)
-        was_settled, self.settled = self.settled, not self._silent
-        if self.settled:
-            self._carried.drop()
-        elif self._carried.endpoints:
-            carried = self._carried.as_source(self._silent, checked=bool(self.prepared.rules))
-            merged = self._merging_carried.merge(ports, [*sets, carried], _families(current), self._admission())
-        if not (self.settled and was_settled):
-            self._tier_state = self._tiers_found(merged, current)
+        merged = self._put_together(ports, current, now=now, wall=wall)
+        if self.guarding.let_through(current.service, now=now, wall=wall):
+            merged = self._put_together(ports, current, now=now, wall=wall)
         self.merged = merged
         return merged.candidates
+
+    def _put_together(self, ports: tuple[PortSpec, ...], current: Current, *, now: float, wall: float) -> Merged:
+        """What the sources have, with what the guard keeps back and what is carried."""
+        published, families, guarding = self.published(current), _families(current), self.guarding
+        guarding.read(published, now=now, wall=wall)
+        sets, merged = self._usable(ports, families)
+        self._find_silent(unusable(merged, sets))
+        if kept := guarding.look(sets, self.unusable, self._is_good, now):
+            sets = [*sets, *kept]
+            merged = self._merging_guarded.merge(ports, sets, families, self._admission())
+        self._carried.look(published, merged)
+        was_settled, self.settled = self.settled, not self._silent
+        if self.settled or not guarding.is_open:
+            believed = self.settled and all(self._is_good(source.name) for source in guarding.sources)
+            stays = guarding.look_at_found(self._carried.found, merged, published, now, believed=believed)
+            if self.settled:
+                self._carried.settle(stays)
+        if self._carried.endpoints:
+            carried = self._carried.as_source(self._silent or guarding.sources, checked=bool(self.prepared.rules))
+            merged = self._merging_carried.merge(ports, [*sets, carried], families, self._admission())
+        if not (self.settled and was_settled):
+            self._tier_state = self._tiers_found(merged, current)
+        guarding.conclude(merged, now=now, wall=wall)
+        return merged
+
+    def _is_good(self, source: str) -> bool:
+        """Whether the latest answer of a source is one that may confirm a removal."""
+        return source not in self.unusable and not self.sources[source].standing().stale
 
     def _usable(self, ports: tuple[PortSpec, ...], families: tuple[str, ...]) -> tuple[list[SourceSet], Merged]:
         """The sets of the sources, merged. Of a source whose backends have all become unusable, those that were used
@@ -290,7 +320,15 @@ class ServiceState:
             triggered=self._triggered,
             memo=self._memo,
         )
-        times = [*(last_good.due() for last_good in self.sources.values()), tiers.look_again, damped.look_again]
+        changes = self.guarding.with_evidence(planned.changes, published, now=now, wall=wall)
+        if changes is not planned.changes:
+            planned = msgspec.structs.replace(planned, changes=changes)
+        times = [
+            *self.guarding.due(),
+            *(last_good.due() for last_good in self.sources.values()),
+            tiers.look_again,
+            damped.look_again,
+        ]
         times.append(self._began + FIRST_ANSWER if awaited else None)
         times += (at for at in self._told_late() if at > now)
         look_again = min((time for time in times if time is not None), default=None)
@@ -300,7 +338,11 @@ class ServiceState:
         if damped.spared:
             remarks.append("endpoints that go up and down again and again are not held back: too few others are ready")
         self.waits = tuple(self._waits(now))
-        return Decision(planned, candidates, verdicts, damped.endpoints, tiers, endpoints, look_again, tuple(remarks))
+        suppressed = self.guarding.suppressed
+        remarks += suppressed.lines() if suppressed is not None else ()
+        return Decision(
+            planned, candidates, verdicts, damped.endpoints, tiers, endpoints, look_again, tuple(remarks), suppressed
+        )
 
     def _tiers_found(self, merged: Merged, current: Current) -> TierState:
         """The tiers that are known, and those that are found published.

@@ -34,6 +34,11 @@ class Published:
         self._slices = tuple(slices)
         self._object = endpoints
 
+    @property
+    def objects(self) -> tuple[EndpointSlice | Endpoints, ...]:
+        """The objects of ours, slices first."""
+        return self._slices if self._object is None else (*self._slices, self._object)
+
     def get(self, identity: Identity, /) -> State | None:
         """The state in which ``identity`` is published, None where it is not.
 

@@ -389,8 +389,8 @@ class _Part:
         answer = observation.backends
         seconds = self.obsolete
         if (seconds > 0 or self._leaving) and answer is not self._answer:
-            named = {_key(backend) for backend in answer}
-            before = {_key(backend): (backend, now + seconds) for backend in self._answer} | self._leaving
+            named = {backend_key(backend) for backend in answer}
+            before = {backend_key(backend): (backend, now + seconds) for backend in self._answer} | self._leaving
             self._leaving = {key: held for key, held in before.items() if key not in named}
         self._answer = answer
 
@@ -442,7 +442,8 @@ def _first(choose: Callable[..., float | None], times: Iterable[float | None]) -
     return choose((time for time in times if time is not None), default=None)
 
 
-def _key(backend: Backend) -> BackendKey:
+def backend_key(backend: Backend) -> BackendKey:
+    """What tells a backend from the others of its source."""
     return (backend.address, backend.port, backend.ports)
 
 

@@ -60,21 +60,9 @@ def test_a_check_that_is_not_there_is_an_error_at_its_place(check: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("policy", "key"),
-    [
-        ("guard: {window: 5m}", "guard"),
-    ],
-)
-def test_a_policy_without_effect_is_an_error_at_its_place(policy: str, key: str) -> None:
-    [line] = said(manifest(PORTS + SOURCES + f"policy: {{{policy}}}\n"))
-    assert f"error: spec.policy.{key}: policy.{key} other than its default is not available" in line
-
-
-def test_a_policy_that_spells_out_the_defaults_is_accepted() -> None:
-    guard = "guard: {maxRemovalPercent: 50, minRemovals: 3, window: 10m, confirmAfter: 600s}"
-    policy = f"policy: {{adopt: Never, {guard}, panicThreshold: 0, panicMode: HoldLast, damping: {{max: 5m}}}}\n"
-    load_one(manifest(PORTS + SOURCES + policy))
+def test_every_policy_is_available() -> None:
+    guard = "guard: {maxRemovalPercent: 30, minRemovals: 1, window: 5m, confirmAfter: 600s}"
+    load_one(manifest(PORTS + SOURCES + f"policy: {{adopt: IfUnmanaged, {guard}}}\n"))
 
 
 @pytest.mark.usefixtures("registered")

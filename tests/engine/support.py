@@ -224,6 +224,10 @@ class Rig:
     async def restart(self, *manifests: dict[str, Any] | str) -> None:
         """Ends the engine as SIGTERM does, and starts a new one."""
         await self.stop()
+        self.start_anew(*manifests)
+
+    def start_anew(self, *manifests: dict[str, Any] | str) -> None:
+        """Starts a new engine where none runs."""
         self.manifests.put(*manifests)
         self.start()
 

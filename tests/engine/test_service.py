@@ -79,7 +79,7 @@ class Looks:
         self.state.take(ready)
 
     def look(self, current: Current = NOTHING, *, now: float = 0.0) -> Decision:
-        candidates = self.state.candidates(current, now)
+        candidates = self.state.candidates(current, now, wall=now)
         checked = bool(self.state.prepared.rules)
         verdicts = tuple(self.verdicts.get(c.identity.address, UNKNOWN) if checked else None for c in candidates)
         return self.state.decide(current, verdicts, now=now, wall=now)
@@ -403,7 +403,7 @@ def test_remarks_say_what_is_set_aside_and_which_source_is_stale() -> None:
 def test_what_is_published_may_be_adjusted_before_it_is_packed() -> None:
     service = Looks(rack(A, B), checks=[])
     service.state.observe("rack", found(A, B), 0.0)
-    candidates = service.state.candidates(NOTHING, 0.0)
+    candidates = service.state.candidates(NOTHING, 0.0, wall=0.0)
 
     def only_the_first(endpoints: tuple[Endpoint, ...], published: object) -> tuple[Endpoint, ...]:
         return endpoints[:1]

@@ -40,6 +40,8 @@ CHECKED = (*MORTAL, *(address for addresses in ROUTERS.values() for address in a
 
 _TIMES = f"periodSeconds: {PERIOD}, failureThreshold: {THRESHOLD}, timeoutSeconds: {TIMEOUT}"
 _CHECK = f"[{{tcpSocket: {{port: {PORT}}}, {_TIMES}}}]"
+_GUARD = "{window: 15s, confirmAfter: 15s}"
+"""Short, so that what the script removes has left when things are quiet."""
 _MANIFESTS = f"""
 apiVersion: extsync.dev/v1alpha1
 kind: ExternalService
@@ -62,7 +64,7 @@ spec:
   - {{name: silent, file: {{files: [silent]}}}}
   checks: {_CHECK}
   publish: [EndpointSlice]
-  policy: {{maxEndpointsPerSlice: LIMIT, damping: {{max: 30s}}}}
+  policy: {{maxEndpointsPerSlice: LIMIT, damping: {{max: 30s}}, guard: {_GUARD}}}
 ---
 apiVersion: extsync.dev/v1alpha1
 kind: ExternalService
@@ -72,6 +74,7 @@ spec:
   ports: [{{port: {PORT}}}]
   sources: [{{name: legacy, file: {{files: [legacy]}}}}]
   publish: [Endpoints]
+  policy: {{guard: {_GUARD}}}
 """
 
 _ROUTER = f"""

@@ -1,0 +1,302 @@
+"""The guards of one service: one for each source but static ones, and one for what was found published after a start.
+
+What is found published and no source names may not vanish because all sources have spoken: the registry may have been
+wiped while nobody looked. It is judged by the rules for the removals of a source, as a share of what was published of
+sources that are guarded, together with what left before as the evidence on the objects says. Where a service has
+several sources, that also says how many backends each had: then it is an accident where one of them has too few by now,
+and what a source had that is in the manifest no more is none. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from extsync.config.sources import Source
+from extsync.engine.carried import CARRIED
+from extsync.model import Backend, Endpoint, Identity
+from extsync.objects import Service
+from extsync.plan.changes import Changes
+from extsync.plan.evidence import MOST_SOURCES, Evidence, batches, digest, newest, steps, with_evidence
+from extsync.plan.guard import Guard, GuardPolicy, Withheld
+from extsync.plan.merge import Merged, SourceSet
+from extsync.plan.published import Published
+from extsync.plan.suppressed import ALLOW_ANNOTATION, Share, Suppressed, removal_hash, text_of
+from extsync.sources.holds import backend_key
+
+AnyWithheld: TypeAlias = Withheld[Backend] | Withheld[Endpoint]
+
+
+class Guarding:
+    """What the guards of one service remember."""
+
+    def __init__(self) -> None:
+        self.suppressed: Suppressed | None = None
+        """What is withheld, as of the latest look."""
+        self.ended = ""
+        """What became of the removal that was withheld last."""
+        self.sources: tuple[Source, ...] = ()
+        """The sources that are guarded."""
+        self.lasting = True
+        """False in a process that ends soon: it leaves evidence behind only where it writes anyway."""
+        self._policy = GuardPolicy()
+        self._is_alone = True
+        self._guards: dict[str, Guard[Backend]] = {}
+        self._found: Guard[Endpoint] | None = None
+        self._found_at_first: tuple[Endpoint, ...] = ()
+        self._found_now: tuple[Endpoint, ...] | None = None
+        self.is_open = True
+        """Whether what was found published has yet to be judged."""
+        self._lets_all = False
+        self._let_through: tuple[float, float] = (0.0, 0.0)
+        self._since = 0.0
+        self._until: tuple[float, float] | None = None
+        self._withheld: tuple[tuple[Identity, str, AnyWithheld], ...] = ()
+        self._read: Published | None = None
+        self._written = Evidence()
+        self._left: dict[str, list[tuple[float, int]]] | None = None
+        self._credits: Mapping[str, float] = {}
+
+    def follow(self, policy: GuardPolicy, sources: Sequence[Source]) -> None:
+        """Takes up a manifest. What a source has been seen to have stays known while there is one of its name."""
+        self._policy = policy
+        self.sources = tuple(source for source in sources if source.kind != "static")
+        self._is_alone = len(sources) == 1
+        self._guards = {one.name: self._guards.get(one.name) or Guard(policy, backend_key) for one in self.sources}
+        for guard in self._all():
+            guard.policy = policy
+
+    def _all(self) -> Iterator[Guard[Backend] | Guard[Endpoint]]:
+        yield from self._guards.values()
+        if self._found is not None:
+            yield self._found
+
+    # ---- looking -----------------------------------------------------------------------------------------------------
+
+    def read(self, published: Published, *, now: float, wall: float) -> None:
+        """Reads the evidence on the objects: all of it at the first look, later what another process let through."""
+        if published is self._read:
+            return
+        self._read = published
+        self._written = newest(published.objects)
+        if self._left is not None:
+            return
+        self._left = {
+            name: [(now - max(0.0, wall - at), number) for at, number in left]
+            for name, left in self._written.left.items()
+        }
+        self._credits = self._written.credits(wall, self._policy.confirm_after)
+        for name, guard in self._guards.items():
+            for at, number in self._left.get(name, ()):
+                guard.remember_left(at, number)
+
+    def look(
+        self, sets: Sequence[SourceSet], useless: Collection[str], is_good: Callable[[str], bool], now: float
+    ) -> list[SourceSet]:
+        """What of the sources may not leave yet, as further sets; ``sets`` are what they have.
+
+        ``useless`` are those of which nothing can be used, ``is_good`` tells whether the latest answer of a source is
+        a good one.
+        """
+        kept = []
+        for one in sets:
+            guard = self._guards.get(one.name)
+            if guard is None:
+                continue
+            answer = guard.answer if one.name in useless else one.backends
+            if not guard.knows(answer):
+                guard.look(answer, now, believed=one.name not in useless and is_good(one.name))
+            if guard.kept:
+                kept.append(msgspec.structs.replace(one, backends=guard.kept))
+        return kept
+
+    def look_at_found(
+        self, found: tuple[Endpoint, ...], merged: Merged, published: Published, now: float, *, believed: bool
+    ) -> tuple[Endpoint, ...]:
+        """What of ``found``, which was published before the start and no source names, may not leave yet.
+
+        ``merged`` is what the sources have. ``believed``: all of them have spoken, and none is in trouble.
+        """
+        if self.is_open:
+            self.is_open = False
+            self._found = self._guard_of_found(found, merged, published, now)
+            self._found_at_first = self._found_now = found
+            if self._found is not None:
+                self._found.look(found, now, believed=believed)
+                self._found.look((), now, believed=believed)
+                self._found.credit(lambda endpoint: self._credits.get(digest(endpoint.identity), 0.0))
+        guard = self._found
+        if guard is None or not self._guards:
+            return ()
+        answer = guard.answer
+        if found is not self._found_now:
+            self._found_now, stays = found, frozenset(found)
+            answer = tuple(endpoint for endpoint in self._found_at_first if endpoint not in stays)
+        guard.look(answer, now, believed=believed)
+        if not guard.kept:
+            self._found = None
+            for number in [number for at, number in guard.left(now) if at == now]:
+                self._remember_left(now, number)
+        return guard.kept
+
+    def _guard_of_found(
+        self, found: tuple[Endpoint, ...], merged: Merged, published: Published, now: float
+    ) -> Guard[Endpoint] | None:
+        """The guard of what was found: of all sources together, or of the one that has too few by what is written."""
+        if not found or not self._guards:
+            return None
+        named = Counter(c.source for c in merged.candidates if published.get(c.identity) is not None)
+        left = self._left or {}
+        judged = list(self._guards)
+        had = self._written.known
+        if all(name in had for name in judged):
+            lost = {name: had[name] - guard.known for name, guard in self._guards.items()}
+            before = {name: sum(number for _, number in left.get(name, ())) for name in judged}
+            judged = [n for n in judged if self._policy.is_accident(lost[n] + before[n], had[n] + before[n])]
+            judged = judged and [max(judged, key=lost.__getitem__)]
+            if not judged:
+                self._remember_left(now, min(len(found), max(0, *lost.values())))
+                return None
+        besides = sum(named[name] for name in judged)
+        guard = Guard[Endpoint](self._policy, lambda endpoint: text_of(endpoint.identity), besides=besides)
+        for name in judged:
+            for at, number in left.get(name, ()):
+                guard.remember_left(at, number)
+        return guard
+
+    def _remember_left(self, now: float, number: int) -> None:
+        """Somebody's entries left: nobody knows whose, so they count for each source."""
+        for guard in self._guards.values():
+            guard.remember_left(now, number)
+
+    def due(self) -> Iterator[float | None]:
+        """When to look again although nothing happens."""
+        yield from (guard.due() for guard in self._all())
+
+    # ---- what is withheld --------------------------------------------------------------------------------------------
+
+    def conclude(self, merged: Merged, *, now: float, wall: float) -> None:
+        """Works out what is withheld by now, of what ``merged`` has."""
+        before = self.suppressed
+        self._withheld = tuple(sorted(self._find_withheld(merged), key=lambda one: text_of(one[0])))
+        if not self._withheld:
+            if before is not None:
+                self.ended = self.ended or _end_of(before, merged)
+            self.suppressed, self._since = None, 0.0
+            return
+        if not self._since:
+            is_known = self._written.since and any(digest(one) in self._credits for one, _, _ in self._withheld)
+            self._since = self._written.since if is_known else float(round(wall))
+        self.ended = ""
+        entries = tuple(identity for identity, _, _ in self._withheld)
+        numbers = Counter(source for _, source, _ in self._withheld)
+        shares = [Share(name, numbers[name], guard.out_of) for name, guard in self._guards.items() if numbers[name]]
+        if self._found is not None and numbers[CARRIED]:
+            shares.append(Share("", numbers[CARRIED], self._found.out_of))
+        hash_ = before.hash if before is not None and before.entries == entries else removal_hash(entries, self._since)
+        self.suppressed = Suppressed(entries, tuple(shares), self._since, self._confirmed_at(now, wall), hash_)
+
+    def _find_withheld(self, merged: Merged) -> Iterator[tuple[Identity, str, AnyWithheld]]:
+        owners: dict[object, AnyWithheld] = {
+            (name, backend_key(one.entry)): one for name, guard in self._guards.items() for one in guard.withheld
+        }
+        if self._found is not None:
+            owners.update({(CARRIED, text_of(one.entry.identity)): one for one in self._found.withheld})
+        if not owners:
+            return
+        for candidate in merged.candidates:
+            is_found = candidate.source == CARRIED
+            key = text_of(candidate.identity) if is_found else backend_key(candidate.backend)
+            if (one := owners.get((candidate.source, key))) is not None:
+                yield candidate.identity, candidate.source, one
+
+    def _confirmed_at(self, now: float, wall: float) -> float | None:
+        """When the last of it confirms itself, by the wall clock; the same for as long as nothing changes."""
+        times = [one.leaves_at(self._policy.confirm_after) for _, _, one in self._withheld]
+        known = [time for time in times if time is not None]
+        if len(known) < len(times):
+            self._until = None
+        elif self._until is None or self._until[0] != max(known):
+            self._until = max(known), wall + max(known) - now
+        return None if self._until is None else self._until[1]
+
+    # ---- letting through ---------------------------------------------------------------------------------------------
+
+    def allow(self) -> None:
+        """Nothing of the service is withheld from now on: for a command that runs once."""
+        self._lets_all = True
+
+    def let_through(self, service: Service | None, *, now: float, wall: float) -> bool:
+        """Lets go what is withheld if a person wants that: by the annotation on the Service, or by ``apply``."""
+        if self.suppressed is None:
+            return False
+        named = None if service is None else service.annotations.get(ALLOW_ANNOTATION)
+        by_another = self._written.allowed == self._since
+        if not (self._lets_all or by_another or named == self.suppressed.hash):
+            return False
+        self.ended = f"{len(self.suppressed.entries)} endpoints leave: somebody let the removal through"
+        self._let_through = self._since, wall
+        for guard in self._all():
+            guard.allow(now)
+        return True
+
+    # ---- evidence ----------------------------------------------------------------------------------------------------
+
+    def with_evidence(self, changes: Changes, published: Published, *, now: float, wall: float) -> Changes:
+        """``changes``, with what a process that starts after this one has to know on one of the objects."""
+        by_itself = self.lasting and self._is_evidence_due(now, wall)
+        if changes.is_empty and not by_itself:
+            return changes
+        return with_evidence(changes, published.objects, self._evidence(now, wall), by_itself=by_itself)
+
+    def _is_evidence_due(self, now: float, wall: float) -> bool:
+        """Whether what is written says something else of what is withheld than what is so."""
+        suppressed, written = self.suppressed, self._written
+        if suppressed is None:
+            return bool(written.withheld) and not self.is_open
+        if written.hash != suppressed.hash:
+            return True
+        seconds = [one.confirmed(now) for _, _, one in self._withheld]
+        return written.is_off(min(seconds), max(seconds), wall, self._policy.confirm_after)
+
+    def _evidence(self, now: float, wall: float) -> Evidence:
+        """All that there is. Until what was found is settled, what was known before stays known."""
+        suppressed, written = self.suppressed, self._written
+        names = list(self._guards)[:MOST_SOURCES]
+        known = {} if self._is_alone else {name: self._guards[name].known for name in names}
+        if self.is_open or self._found is not None:
+            known = {name: max(number, written.known.get(name, 0)) for name, number in known.items()}
+        left = {name: [(wall - (now - at), n) for at, n in self._guards[name].left(now)] for name in names}
+        since, at = self._let_through
+        kept = Evidence(
+            number=written.number + 1,
+            at=round(wall),
+            known=known,
+            left={name: steps(times) for name, times in left.items() if times},
+            allowed=since if 0.0 <= wall - at <= self._policy.window else 0.0,
+        )
+        if suppressed is None:
+            if not self.is_open:
+                return kept
+            return msgspec.structs.replace(
+                kept, since=written.since, hash=written.hash, counting=written.counting, withheld=written.withheld
+            )
+        return msgspec.structs.replace(
+            kept,
+            since=self._since,
+            hash=suppressed.hash,
+            counting=suppressed.until is not None,
+            withheld=batches((identity, one.confirmed(now)) for identity, _, one in self._withheld),
+        )
+
+
+def _end_of(before: Suppressed, merged: Merged) -> str:
+    """What became of what was withheld, in words."""
+    there = {candidate.identity for candidate in merged.candidates}
+    gone = sum(identity not in there for identity in before.entries)
+    if not gone:
+        return "every backend that was withheld from removal is named again"
+    return f"{gone} endpoints leave: the removal has lasted for long enough, or is no longer a large one"
