@@ -8,7 +8,6 @@ import msgspec
 
 from extsync.engine.view import is_whole
 from extsync.errors import NotFound
-from extsync.kube.own_writes import is_older
 from extsync.kube.store import Store
 from extsync.kube.writer import ObjectKey
 from extsync.model import ServiceKey
@@ -43,7 +42,7 @@ class Adoptees:
         for obj in reduced:
             at = type(obj), *obj.key
             before = known.get(at)
-            found = before if before is not None and _is_as_new(before, obj) else await self._get(obj)
+            found = before if before is not None and _is_the_same(before, obj) else await self._get(obj)
             if found is not None:
                 read[at] = found
         self._read[key] = read
@@ -74,12 +73,11 @@ def _reduced(current: Current, service: Service, owner: str) -> list[KubeObject]
     return [obj for obj in found if not is_whole(obj)]
 
 
-def _is_as_new(read: KubeObject, cached: KubeObject) -> bool:
-    """Whether what was read is the version that the cache has, or one that the watch has yet to tell of."""
+def _is_the_same(read: KubeObject, cached: KubeObject) -> bool:
+    """Whether what was read is the version that the cache has. A later one is read again until the watch tells of it:
+    where the server went back to older data it never will."""
     mine, other = read.metadata, cached.metadata
-    if mine.uid != other.uid:
-        return False
-    return is_older(mine.resource_version, other.resource_version) is False
+    return (mine.uid, mine.resource_version) == (other.uid, other.resource_version)
 
 
 def _or_none(read: dict[ObjectKey, KubeObject], reduced: list[KubeObject], obj: K) -> K | None:

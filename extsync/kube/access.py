@@ -8,10 +8,9 @@ three mounted files, which need none of it.
 from __future__ import annotations
 
 import base64
-import functools
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -34,6 +33,7 @@ from extsync.kube.credentials import (
 )
 from extsync.kube.exec_plugin import ExecPlugin
 from extsync.kube.proxy import proxy_from_environment
+from extsync.kube.rereading import Rereading
 from extsync.seams import Clock
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Access:
 
     Attributes:
         server: The base URL, which may have a path.
-        tls: The context for HTTPS connections.
+        tls: The context for HTTPS connections; another one, for new connections, once its files have changed.
         credentials: Authenticates each request.
         namespace: The one to work in where none is named.
         headers: Sent with every request beside the credentials': whom to impersonate.
@@ -98,7 +98,7 @@ async def load_access(
     """
     paths = kubeconfig.find(kubeconfig_path, environ=environ, home=home or Path.home())
     if paths:
-        return await _from_kubeconfig(kubeconfig.select(paths, context), clock=clock, environ=environ)
+        return await _from_kubeconfig(paths, context, clock=clock, environ=environ)
     in_pod = environ.get("KUBERNETES_SERVICE_HOST") and (service_account / "token").exists()
     if context or not in_pod:
         raise ConfigError(
@@ -112,17 +112,23 @@ async def load_access(
 async def _from_service_account(directory: Path, *, clock: Clock, environ: Mapping[str, str]) -> Access:
     host = environ["KUBERNETES_SERVICE_HOST"]
     server = f"https://{f'[{host}]' if ':' in host else host}:{environ.get('KUBERNETES_SERVICE_PORT') or '443'}"
-    place = f"the service account in {directory}"
-    credentials = TokenFile(directory / "token", clock=clock)
-    await credentials.headers()
-    return Access(
+    authority = directory / "ca.crt"
+    token = TokenFile(directory / "token", clock=clock)
+    await token.headers()
+
+    async def load() -> tuple[Credentials, Sequence[Path]]:
+        access.tls = _tls_context(str(authority), verify=True)
+        return token, (authority,)
+
+    access = Access(
         server,
-        tls=_tls_context(str(directory / "ca.crt"), verify=True),
-        credentials=credentials,
-        place=place,
+        tls=_tls_context(str(authority), verify=True),
+        credentials=Rereading(token, (authority,), load),
+        place=f"the service account in {directory}",
         namespace=environ.get("POD_NAMESPACE") or _read_namespace(directory / "namespace"),
         proxy=proxy_from_environment(server, environ),
     )
+    return access
 
 
 def _read_namespace(path: Path) -> str:
@@ -132,27 +138,50 @@ def _read_namespace(path: Path) -> str:
         return "default"
 
 
-async def _from_kubeconfig(selected: kubeconfig.Selected, *, clock: Clock, environ: Mapping[str, str]) -> Access:
+async def _from_kubeconfig(
+    paths: Sequence[Path], context: str | None, *, clock: Clock, environ: Mapping[str, str]
+) -> Access:
+    async def load() -> tuple[Credentials, Sequence[Path]]:
+        selected = kubeconfig.select(paths, context)
+        access.tls, credentials = await _usable(selected, clock=clock, environ=environ)
+        return credentials, _files(paths, selected)
+
+    selected = kubeconfig.select(paths, context)
+    tls, credentials = await _usable(selected, clock=clock, environ=environ)
+    access = Access(
+        selected.cluster.server,
+        tls=tls,
+        credentials=Rereading(credentials, _files(paths, selected), load),
+        place=selected.place,
+        namespace=selected.namespace,
+        headers=_impersonation(selected.user),
+        tls_server_name=selected.cluster.tls_server_name,
+        proxy=selected.cluster.proxy_url or proxy_from_environment(selected.cluster.server, environ),
+    )
+    return access
+
+
+async def _usable(
+    selected: kubeconfig.Selected, *, clock: Clock, environ: Mapping[str, str]
+) -> tuple[ssl.SSLContext, Credentials]:
+    """What a context connects with, tried out as far as that goes without a connection; raises ConfigError."""
     from kubernetes_asyncio.config import ConfigException
 
-    cluster, place = selected.cluster, selected.place
     try:
-        _check(cluster, selected.user)
+        _check(selected.cluster, selected.user)
         tls, credentials = await _authenticate(selected, clock=clock, environ=environ)
         await credentials.headers()
     except (ConfigError, ConfigException, ValueError, OSError) as error:
         # binascii's and json's errors are ValueErrors, ssl's are OSErrors; none of them quotes what it could not read.
-        raise ConfigError(f"{place}: {error}") from error
-    return Access(
-        cluster.server,
-        tls=tls,
-        credentials=credentials,
-        place=place,
-        namespace=selected.namespace,
-        headers=_impersonation(selected.user),
-        tls_server_name=cluster.tls_server_name,
-        proxy=cluster.proxy_url or proxy_from_environment(cluster.server, environ),
-    )
+        raise ConfigError(f"{selected.place}: {error}") from error
+    return tls, credentials
+
+
+def _files(paths: Sequence[Path], selected: kubeconfig.Selected) -> tuple[Path, ...]:
+    """The files in which that is replaced which a context connects with."""
+    user = selected.user
+    named = (selected.cluster.certificate_authority, user.client_certificate, user.client_key)
+    return (*paths, *(Path(one) for one in named if one))
 
 
 def _check(cluster: kubeconfig.Cluster, user: kubeconfig.User) -> None:
@@ -195,10 +224,7 @@ async def _authenticate(
     if user.auth_provider is not None:
         bare = _single(kubeconfig.Cluster(server=cluster.server), kubeconfig.User(auth_provider=user.auth_provider))
         return tls, AuthProvider(kube_config.KubeConfigLoader(bare), configuration, clock=clock)
-    reload = None
-    if user.client_certificate and not user.client_certificate_data:
-        reload = functools.partial(use_client_certificate, tls, user.client_certificate, user.client_key)
-    return tls, Fixed(bearer_of(configuration), reload=reload)
+    return tls, Fixed(bearer_of(configuration))
 
 
 def _single(cluster: kubeconfig.Cluster, user: kubeconfig.User) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -44,20 +44,16 @@ class Credentials(Protocol):
 
 
 class Fixed:
-    """Nothing, a token or a password that stays what it is; ``reload`` reads client certificate files again."""
+    """Nothing, a token or a password that stays what it is."""
 
-    def __init__(self, headers: Headers = (), *, reload: Callable[[], None] | None = None) -> None:
+    def __init__(self, headers: Headers = ()) -> None:
         self._headers = headers
-        self._reload = reload
 
     async def headers(self) -> Headers:
         return self._headers
 
     def renew(self) -> bool:
-        if self._reload is None:
-            return False
-        self._reload()
-        return True
+        return False
 
 
 class TokenFile:

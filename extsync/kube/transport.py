@@ -41,6 +41,7 @@ class Transport:
         self._clock = clock
         self._dialer = dialer
         self._opened: aiohttp.ClientSession | None = None
+        self._tls = access.tls
 
     async def call(
         self,
@@ -91,9 +92,9 @@ class Transport:
 
     async def close(self) -> None:
         """Ends all connections."""
-        if self._opened is not None:
-            await self._opened.close()
-            self._opened = None
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.close()
 
     async def _chunk(self, answer: aiohttp.ClientResponse, end: float, dead: float) -> bytes | None:
         """The next bytes of an answer: none where the server has ended it, None at the time ``end``.
@@ -137,6 +138,8 @@ class Transport:
         headers = [("Accept", accept), *self._access.headers, *await self._access.credentials.headers()]
         if body is not None and content_type is not None:
             headers.append(("Content-Type", content_type))
+        if self._tls is not self._access.tls:
+            await self.close()  # what is open was refused, or trusts whom it should not any more
         return await self._session().request(
             method,
             url,
@@ -149,8 +152,9 @@ class Transport:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
+            self._tls = self._access.tls
             self._opened = aiohttp.ClientSession(
-                connector=self._dialer.connector(tls=self._access.tls, limit=MAX_CONNECTIONS),
+                connector=self._dialer.connector(tls=self._tls, limit=MAX_CONNECTIONS),
                 headers={"User-Agent": f"extsync/{__version__}"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=_NO_TIMEOUTS,  # the clock's are used instead
@@ -169,6 +173,7 @@ class Transport:
             raise Unavailable(f"{what}: {server} did not answer in time") from error
         except aiohttp.ClientConnectorCertificateError as error:
             reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+            self._access.credentials.renew()  # the authority may have been replaced, in the files as well
             raise Unavailable(
                 f"{what}: the certificate of {server} is not trusted: {reason}", connected=False
             ) from error

@@ -7,6 +7,8 @@ do nothing.
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from tests.cluster.authority import Authority
 from tests.cluster.processes import Component, free_ports
 from tests.cluster.rest import is_ok, send
 
@@ -37,6 +40,7 @@ class ControlPlane:
 
     Attributes:
         url: The API server, ``https://127.0.0.1:PORT``; the port stays the same over ``stop_api`` and ``start_api``.
+        clients: Issues certificates of users that the API server believes.
         ca_file: The certificate that the API server's own is to be verified with. It exists once it runs.
         admin_token: The bearer token of ``admin``.
     """
@@ -54,6 +58,8 @@ class ControlPlane:
         self.url = f"https://127.0.0.1:{api}"
         self.ca_file = self._directory / "pki" / "apiserver.crt"
         self.admin_token = TOKENS["admin"]
+        self._data = self._directory / "etcd"
+        self.clients = Authority(self._directory / "clients")
         self._etcd_url = f"http://127.0.0.1:{client}"
         self._manager_url = f"https://127.0.0.1:{manager}"
         self._etcd = self._component(binaries / "etcd", *self._etcd_flags(peer))
@@ -63,9 +69,7 @@ class ControlPlane:
     def __enter__(self) -> Self:
         try:
             self._write_credentials()
-            self._etcd.start(self._etcd_is_ready, seconds=self._start_seconds)
-            self.start_api()
-            self._manager.start(self._manager_is_ready, seconds=self._start_seconds)
+            self._start()
         except BaseException:
             self._resources.close()
             raise
@@ -83,6 +87,27 @@ class ControlPlane:
     def stop_api(self) -> None:
         """Kill the API server alone: connections break and its port refuses, while etcd keeps the data."""
         self._api.kill()
+
+    def back_up(self, directory: Path) -> None:
+        """Copy all data that etcd has at this moment to ``directory``, which must not exist."""
+        self._etcd.send(signal.SIGSTOP)  # so the copy is what a crash would leave, which etcd can start from
+        try:
+            shutil.copytree(self._data, directory)
+        finally:
+            self._etcd.send(signal.SIGCONT)
+
+    def restore(self, directory: Path) -> None:
+        """Kill all components and start them with the data of ``directory``: versions go back as well."""
+        for component in (self._manager, self._api, self._etcd):
+            component.kill()
+        shutil.rmtree(self._data)
+        shutil.copytree(directory, self._data)
+        self._start()
+
+    def _start(self) -> None:
+        self._etcd.start(self._etcd_is_ready, seconds=self._start_seconds)
+        self.start_api()
+        self._manager.start(self._manager_is_ready, seconds=self._start_seconds)
 
     def kubeconfig(self, user: User = "admin") -> Path:
         """The path of a kubeconfig whose only context is that of ``user``."""
@@ -141,7 +166,7 @@ class ControlPlane:
     def _etcd_flags(self, peer_port: int) -> tuple[str, ...]:
         peer_url = f"http://127.0.0.1:{peer_port}"
         return (
-            f"--data-dir={self._directory / 'etcd'}",
+            f"--data-dir={self._data}",
             f"--listen-client-urls={self._etcd_url}",
             f"--advertise-client-urls={self._etcd_url}",
             f"--listen-peer-urls={peer_url}",
@@ -160,6 +185,7 @@ class ControlPlane:
             f"--secure-port={port}",
             f"--cert-dir={self._directory / 'pki'}",
             f"--token-auth-file={self._directory / 'tokens.csv'}",
+            f"--client-ca-file={self.clients.certificate}",
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
             "--service-account-issuer=https://kubernetes.default.svc",

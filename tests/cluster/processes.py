@@ -86,6 +86,11 @@ class Component:
             self._process.wait(timeout=10)
             self._process = None
 
+    def send(self, number: int) -> None:
+        """Send a signal that does not end it."""
+        assert self._process is not None, f"{self.name} does not run"
+        self._process.send_signal(number)
+
     def _failure(self, what: str) -> ComponentFailedError:
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:])
         return ComponentFailedError(f"{self.name} {what}. The end of its log:\n{tail}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import ssl
 import subprocess
@@ -19,7 +20,7 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from extsync.errors import ConfigError, Forbidden, Unavailable
+from extsync.errors import ConfigError, Forbidden, Unauthorized, Unavailable
 from extsync.kube.access import Access, load_access
 from extsync.kube.api import KubeStore
 from extsync.objects import Service
@@ -345,3 +346,47 @@ async def test_the_servers_certificate_may_have_another_name(config: Config, tmp
         config.cluster["tls-server-name"] = "elsewhere.test"
         with pytest.raises(Unavailable, match=r"certificate of .* is not trusted"):
             await get_service(await config.load())
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("as_data", [True, False], ids=["data", "files"])
+async def test_a_certificate_that_is_replaced_is_used_on_new_connections(
+    config: Config, tmp_path: Path, as_data: bool
+) -> None:
+    async with tls_server(tmp_path) as server:
+        config.cluster = {"server": server, "certificate-authority": "tls.crt"}
+        if not as_data:
+            (tmp_path / "own.crt").write_text(CERTIFICATE)
+            (tmp_path / "own.key").write_text(KEY)
+        access = await config.load()
+        store = KubeStore(access, clock=SystemClock(), dialer=SystemDialer())
+        try:
+            with pytest.raises(Unauthorized):
+                await store.get(Service, "shop", "orders")
+            if as_data:
+                config.user = {"client-certificate-data": encoded(CERTIFICATE), "client-key-data": encoded(KEY)}
+            else:
+                config.user = {"client-certificate": "own.crt", "client-key": "own.key"}
+            await config.load()  # which writes the file
+            assert (await store.get(Service, "shop", "orders")).metadata.name == "orders"
+        finally:
+            await store.close()
+
+
+@pytest.mark.sockets
+async def test_an_authority_that_is_replaced_is_trusted(config: Config, tmp_path: Path) -> None:
+    async with tls_server(tmp_path) as server:
+        config.cluster = {"server": server}
+        config.user = {"client-certificate": "tls.crt", "client-key": "tls.key"}
+        access = await config.load()
+        store = KubeStore(access, clock=SystemClock(), dialer=SystemDialer())
+        try:
+            with pytest.raises(Unavailable, match=r"certificate of .* is not trusted"):
+                await store.get(Service, "shop", "orders")
+            config.cluster["certificate-authority"] = "tls.crt"
+            await config.load()
+            with contextlib.suppress(Unavailable):  # one more that the old authority does not vouch for
+                await store.get(Service, "shop", "orders")
+            assert (await store.get(Service, "shop", "orders")).metadata.name == "orders"
+        finally:
+            await store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from extsync import __version__
 from extsync.errors import (
@@ -63,6 +65,19 @@ async def events(store: Store, version: str | None = "1") -> list[WatchType]:
 
 
 # ---- what is sent ---------------------------------------------------------------------------------------------------
+
+
+async def test_how_far_the_server_has_come_is_asked_without_objects(api: FakeApi, store: KubeStore) -> None:
+    api.answers = [answer({"metadata": {"resourceVersion": "12"}, "items": [{"metadata": {"name": "orders-1"}}]})]
+    assert await store.version(EndpointSlice, namespace="shop") == "12"
+    assert api.asked == [f"GET {PATH}?limit=1"]
+    assert api.requests[0].headers["Accept"].startswith("application/json;as=PartialObjectMetadataList;")
+
+
+async def test_a_list_of_no_version_is_unavailable(api: FakeApi, store: KubeStore) -> None:
+    api.answers = [answer({"items": []})]
+    with pytest.raises(Unavailable, match="not from a Kubernetes API"):
+        await store.version(EndpointSlice)
 
 
 async def test_writes_tell_the_server_who_writes_and_how_long_it_may_take(api: FakeApi, store: KubeStore) -> None:
@@ -202,6 +217,23 @@ async def test_a_watch_that_ends_within_a_line_is_unavailable(api: FakeApi, stor
 async def test_a_watch_that_falls_silent_is_unavailable(api: FakeApi) -> None:
     api.answers = [stream(line("ADDED", SLICE), then="hang")]
     async with api.store(watch_inactivity=0.1) as store:
+        found = store.watch(EndpointSlice, resource_version="1")
+        await anext(found)
+        with pytest.raises(Unavailable, match="did not answer in time"):
+            await anext(found)
+
+
+async def test_a_watch_on_which_bytes_drip_is_unavailable(api: FakeApi) -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(line("ADDED", SLICE))
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.02)
+
+    api.answers = [drip]
+    async with api.store(watch_inactivity=0.2) as store:
         found = store.watch(EndpointSlice, resource_version="1")
         await anext(found)
         with pytest.raises(Unavailable, match="did not answer in time"):

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from extsync.errors import ConfigError
-from extsync.kube.credentials import Fixed, Plugin, TokenFile, use_issued_certificate
+from extsync.kube.credentials import Plugin, TokenFile, use_issued_certificate
 from extsync.kube.exec_plugin import ExecPlugin, Issued
 from extsync.seams.virtual import EPOCH, VirtualClock, virtual_time
 from tests.kube.certificates import CERTIFICATE, KEY
@@ -214,10 +214,3 @@ def test_a_certificate_of_any_length_ends_in_time() -> None:
 def test_a_certificate_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="client certificate and its key cannot be used"):
         use_issued_certificate(ssl.create_default_context(), "certificate", "key")
-
-
-def test_a_refused_client_certificate_is_read_again_from_its_files() -> None:
-    read = []
-    assert Fixed(reload=lambda: read.append(1)).renew()
-    assert read == [1]
-    assert not Fixed().renew()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from extsync import errors
-from extsync.kube.status import Cause, Details, Status, error_of, read_retry_after, read_status
+from extsync.kube.status import MAX_RETRY_AFTER, Cause, Details, Status, error_of, read_retry_after, read_status
 
 
 def details(*causes: tuple[str, str, str]) -> Details:
@@ -105,3 +105,34 @@ def test_a_body_that_is_no_status_is_quoted_in_short(body: bytes, content_type: 
 def test_http_codes_and_errors_are_a_closed_set() -> None:
     outcomes: dict[int, Any] = {code: error_of(Status(code=code), "x") for code in range(300, 600)}
     assert all(isinstance(error, errors.StoreError) for error in outcomes.values())
+
+
+def test_nobody_is_waited_for_beyond_some_minutes() -> None:
+    error = error_of(Status(code=429), "write it", retry_after=1e9)
+    assert isinstance(error, errors.TooManyRequests)
+    assert error.retry_after == MAX_RETRY_AFTER
+
+
+def test_the_cause_of_an_error_is_the_same_for_all_requests() -> None:
+    one, other = (error_of(Status(code=503, message="etcd: no leader"), what) for what in ("list a", "write b"))
+    assert one.cause == other.cause == "etcd: no leader"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (Status(code=401), "renew the token or the client certificate"),
+        (Status(code=403), "clusterrole.yaml"),
+        (Status(code=403, message="x is forbidden: exceeded quota: few, requested: 1"), "raise that ResourceQuota"),
+        (Status(code=422, message="ValidatingAdmissionPolicy 'p' denied request: no"), "that policy has to let"),
+        (Status(code=400, message='admission webhook "w" denied the request'), "that webhook has to let"),
+        (Status(code=500, message='failed calling webhook "w": refused'), "see to it that it answers"),
+    ],
+)
+def test_a_refusal_has_a_cure(status: Status, words: str) -> None:
+    assert words in errors.cure(error_of(status, "write it"))
+
+
+def test_what_nobody_knows_a_cure_for_has_none() -> None:
+    assert errors.cure(error_of(Status(code=503), "write it")) == ""
+    assert errors.cure(ValueError("exceeded quota")) == ""
