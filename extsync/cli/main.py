@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--listen",
         metavar="ADDRESS:PORT",
-        help="where metrics and health are served (default: 127.0.0.1:9440), or none",
+        help="where metrics and status are served (default: 127.0.0.1:9440), or none",
     )
     run.add_argument(
         "--leader-election",
@@ -160,6 +160,20 @@ def build_parser() -> argparse.ArgumentParser:
     _add_manifests(validate)
     validate.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text")
 
+    status = _command(commands, "status", "what a running extsync knows of its services")
+    status.add_argument(
+        "service", nargs="?", default="", metavar="NAMESPACE[/NAME]", help="these services (default: all)"
+    )
+    status.add_argument("--watch", action="store_true", help="show it anew every 2 seconds until interrupted")
+    _add_server(status)
+    _add_output(status)
+
+    explain = _command(commands, "explain", "why the endpoints of a service are, or are not, ready")
+    explain.add_argument("service", metavar="NAMESPACE/NAME")
+    explain.add_argument("address", nargs="?", default="", help="this address, with the evidence of its probes")
+    _add_server(explain)
+    _add_output(explain)
+
     _command(commands, "schema", "print the JSON Schema of the manifest", module="schema")
 
     demo = _command(commands, "demo", "the whole of it on this machine, with no cluster", module="demo")
@@ -213,6 +227,15 @@ def _add_probing(parser: argparse.ArgumentParser) -> None:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text", help="format of the result")
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server",
+        default="http://127.0.0.1:9440",
+        metavar="URL",
+        help="status port of a running extsync (default: http://127.0.0.1:9440)",
+    )
 
 
 def _duration(text: str) -> float:

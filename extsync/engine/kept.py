@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 
 from extsync.changes import Change
+from extsync.engine.journal import Journal, Topic
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
 from extsync.engine.tally import Tally, tally
 from extsync.engine.telling import transitions
 from extsync.engine.tidings import Tidings
 from extsync.kube.writer import ObjectKey
-from extsync.model import Endpoint, Outcome, ServiceKey
+from extsync.model import Endpoint, Outcome
 from extsync.plan.policy import Refusal
 
 log = logging.getLogger(__name__)
@@ -24,13 +26,17 @@ class Kept:
     ``frozen``: its failures are not believed. ``withheld`` is the hash of the removal of which an event tells.
     ``unanswered`` are writes of which it is not known whether they were made. ``rests_until`` is the monotonic time
     before which no change of verdicts causes a look at it. ``leads``: this replica has led for it without a gap since
-    the last look. ``reports`` are how many there were of each source, by outcome. ``refused`` is of what there have
-    been events; ``denied`` are the denied backends, in words, of which there have been.
+    the last look. ``reports`` are how many there were of each source, by outcome, ``journal`` is what was said
+    lately. ``refused`` is of what there have been events; ``denied`` are the denied backends, in words, of which there
+    have been.
     """
 
-    def __init__(self, state: ServiceState, sources: RunningSources) -> None:
+    def __init__(self, state: ServiceState, sources: RunningSources, journal: Journal) -> None:
         self.state = state
         self.sources = sources
+        self.journal = journal
+        self.remarks: tuple[str, ...] = ()
+        """What there is to say of it now."""
         self.decision: Decision | None = None
         self.leaving = False
         self.rests_until = 0.0
@@ -62,23 +68,29 @@ class Kept:
     def tell_sources(self, now: float) -> None:
         """Logs what turned in the sources: what leaves after a hold, and what is back."""
         for line in self._tidings.tell(self.state.sources, now):
-            log.info("%s: %s", self.state.key, line)
+            self.say(Topic.SOURCE, line)
 
     def report(self, decision: Decision, more: list[str]) -> None:
         """Logs what is new in ``decision``: endpoints that changed, and what there is to say of the service."""
-        key, before, self.decision = self.state.key, self.decision, decision
+        before, self.decision = self.decision, decision
         for line in transitions(before, decision, rejected=self.state.merged.rejected):
-            log.info("%s: %s", key, line)
-        remarks = [*self.state.remarks(decision), *self.state.waits, *more]
-        self._remarked = _log_new(key, remarks, self._remarked)
+            self.say(Topic.ENDPOINT, line)
+        self.remarks = tuple(dict.fromkeys((*self.state.remarks(decision), *self.state.waits, *more)))
+        self._remarked = self._say_new(Topic.NOTICE, self.remarks, self._remarked)
 
     def warn(self, lines: list[str]) -> None:
         """Logs what went wrong with the last writes, where it is not what went wrong the time before."""
-        self._warned = _log_new(self.state.key, lines, self._warned)
+        self._warned = self._say_new(Topic.WRITE, lines, self._warned)
 
+    def say(self, topic: Topic, line: str, *, level: int = logging.INFO) -> None:
+        """Logs a line about the service and keeps it in the journal."""
+        log.log(level, "%s: %s", self.state.key, line)
+        self.journal.add(topic, line)
 
-def _log_new(key: ServiceKey, lines: list[str], said: frozenset[str]) -> frozenset[str]:
-    for line in dict.fromkeys(lines):
-        if line not in said:
-            log.warning("%s: %s", key, line)
-    return frozenset(lines)
+    def _say_new(self, topic: Topic, lines: Iterable[str], said: frozenset[str]) -> frozenset[str]:
+        """Says those of ``lines`` that were not ``said`` the last time; returns what to compare with next time."""
+        now = dict.fromkeys(lines)
+        for line in now:
+            if line not in said:
+                self.say(topic, line, level=logging.WARNING)
+        return frozenset(now)

@@ -152,6 +152,11 @@ class Probing:
         watch = self._watches.get(key)
         return "" if watch is None else watch.fault
 
+    def targets(self, key: ServiceKey) -> tuple[str, ...]:
+        """The id of each candidate of a service for the prober, aligned; "" for one that is not probed."""
+        watch = self._watches.get(key)
+        return () if watch is None else watch.ids
+
     def transitions(self, key: ServiceKey) -> Mapping[Health, int]:
         """How often the verdict on an endpoint of a service became what it says."""
         watch = self._watches.get(key)

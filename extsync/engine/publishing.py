@@ -6,6 +6,7 @@ import logging
 from functools import partial
 
 from extsync.engine.contests import Contests
+from extsync.engine.journal import Topic
 from extsync.engine.kept import Kept
 from extsync.engine.leading import Leadership
 from extsync.engine.queue import WorkQueue
@@ -70,7 +71,7 @@ class Publisher:
                 hold_back=self._contests.hold_back,
             )
         for done in written.done:
-            log.info("%s: %s: %s", key, describe(done.change), done.change.reason)
+            kept.say(Topic.WRITE, f"{describe(done.change)}: {done.change.reason}")
             if (look_again := self._contests.made(key, done.change)) is not None:
                 self._queue.add_after(key, look_again)
         self._tell(kept, written)

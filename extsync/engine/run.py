@@ -19,7 +19,9 @@ from extsync.engine.cluster_ranges import ReadRanges
 from extsync.engine.contests import Contests
 from extsync.engine.denials import record_denials
 from extsync.engine.desired import Step
+from extsync.engine.explain import ServiceDetail, details
 from extsync.engine.isolation import Isolation
+from extsync.engine.journal import Journal, Topic
 from extsync.engine.kept import Kept
 from extsync.engine.leading import Alone, Concerns, Leadership
 from extsync.engine.manifests import ManifestFeed
@@ -38,6 +40,7 @@ from extsync.engine.view import ClusterView, service_keys
 from extsync.engine.withholding import record
 from extsync.engine.world import World
 from extsync.errors import ConfigError, StoreError
+from extsync.health.target import Evidence
 from extsync.histogram import Histogram
 from extsync.kube.events import Recorder
 from extsync.kube.flow import TokenBucket
@@ -193,7 +196,17 @@ class Engine:
             now=self._world.clock.monotonic(),
         )
 
-    def keys(self) -> list[ServiceKey]:
+    def details(self, key: ServiceKey) -> ServiceDetail | None:
+        """All that is known of one service but for the evidence of its probes; None where it is not kept."""
+        kept = self._services.get(key)
+        return None if kept is None else details(kept, self._probing.targets(key))
+
+    async def evidence(self, target: str) -> tuple[Evidence, ...]:
+        """The probes of an endpoint that ``details`` names as ``target``; raises TimeoutError where nobody answers."""
+        found = self._prober.evidence(target)
+        return found if isinstance(found, tuple) else await found
+
+    def service_keys(self) -> list[ServiceKey]:
         """The services that are kept, sorted."""
         return sorted(self._services)
 
@@ -240,18 +253,18 @@ class Engine:
         kept = self._services.get(key)
         if kept is None or kept.leaving:
             sources = RunningSources(self._world, self._tasks, observe=partial(self._observe, key))
-            kept = self._services[key] = Kept(ServiceState(prepared), sources)
-            log.info("%s: kept from now on, as %s says", key, loaded.file)
+            kept = self._services[key] = Kept(ServiceState(prepared), sources, Journal(self._world.clock))
+            kept.say(Topic.MANIFEST, f"kept from now on, as {loaded.file} says")
         else:
             kept.state.take(prepared)
-            log.info("%s: its manifest changed in %s", key, loaded.file)
+            kept.say(Topic.MANIFEST, f"its manifest changed in {loaded.file}")
         kept.sources.follow(prepared)
         self._queue.add(key)
         return True
 
     def _take_down(self, key: ServiceKey) -> None:
         if kept := self._services.get(key):
-            log.info("%s: no manifest names it any more: what extsync made for it is removed", key)
+            kept.say(Topic.MANIFEST, "no manifest names it any more: what extsync made for it is removed")
             kept.leaving = True
             kept.sources.stop()
             self._queue.add(key)

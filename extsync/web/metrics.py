@@ -31,7 +31,7 @@ async def families(engine: Engine, lag: Histogram, pause: Callable[[], Awaitable
 
 
 async def _read(engine: Engine, pause: Callable[[], Awaitable[None]]) -> AsyncIterator[list[ServiceStatus]]:
-    keys = engine.keys()
+    keys = engine.service_keys()
     for first in range(0, len(keys), AT_ONCE):
         some = (engine.service_status(key) for key in keys[first : first + AT_ONCE])
         yield [status for status in some if status is not None]

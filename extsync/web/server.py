@@ -1,4 +1,4 @@
-"""The status port: metrics and health. Nothing can be changed through it."""
+"""The status port: metrics, health and the status API. Nothing can be changed through it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from extsync.engine.run import Engine
 from extsync.errors import ConfigError
 from extsync.health.base import host_port
 from extsync.seams import Clock
+from extsync.web.api import Api
 from extsync.web.exposition import encode
 from extsync.web.lag import lags, measure
 from extsync.web.metrics import families
@@ -37,6 +38,7 @@ class Site:
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
+        Api(self._engine).add_to(application)
         return application
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -84,7 +86,7 @@ async def serving(engine: Engine, *, host: str, port: int, clock: Clock) -> Asyn
                 " choose another address and port, or none"
             ) from error
         bound: int = runner.addresses[0][1]
-        log.info("metrics and health at http://%s", host_port(host, bound))
+        log.info("metrics, health and status at http://%s", host_port(host, bound))
         yield bound
     finally:
         lag.cancel()

@@ -1,0 +1,77 @@
+"""``extsync status``: what a running extsync knows of its services, in short."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from extsync.cli.asking import Running, session
+from extsync.cli.output import printable, table, write_document
+from extsync.web.documents import ProcessDocument, ServiceList, ServiceSummary
+
+EVERY: Final = 2.0
+"""Seconds between two answers of ``--watch``."""
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 where at least one service was found, 1 where none was."""
+    return asyncio.run(_main(args))
+
+
+async def _main(args: argparse.Namespace) -> int:
+    async with session() as connections:
+        running = Running(connections, args.server)
+        while True:
+            process = await running.ask("status", kind=ProcessDocument)
+            services = await _services(running, args.service)
+            _show(args, process, services)
+            if not args.watch:
+                return 0 if services else 1
+            await asyncio.sleep(EVERY)
+
+
+async def _services(running: Running, wanted: str) -> list[ServiceSummary]:
+    namespace, _, name = wanted.partition("/")
+    found: list[ServiceSummary] = []
+    after: str | None = ""
+    while after is not None:
+        page = await running.ask("services", kind=ServiceList, namespace=namespace, after=after)
+        found += (one for one in page.items if name in ("", one.name))
+        after = page.next
+    return found
+
+
+def _show(args: argparse.Namespace, process: ProcessDocument, services: list[ServiceSummary]) -> None:
+    if args.output != "text":
+        document: Any = {"process": msgspec.to_builtins(process), "services": msgspec.to_builtins(services)}
+        write_document(document, args.output)
+        sys.stdout.flush()
+        return
+    if args.watch and sys.stdout.isatty():
+        sys.stdout.write("\x1b[H\x1b[2J")
+    for line in _process(process):
+        print(printable(line))
+    print()
+    print(table(("namespace", "name", "ready", "not ready", "draining", "sources"), map(_row, services)))
+    sys.stdout.flush()
+
+
+def _process(process: ProcessDocument) -> Iterator[str]:
+    yield f"extsync {process.version}, owner {process.owner}, {process.instance}: {process.services} services"
+    if not process.synced:
+        yield "it has not read the cluster and the manifests yet"
+    if process.isolated:
+        yield f"it seems to be cut off and believes no failure: {process.isolated}"
+
+
+def _row(service: ServiceSummary) -> tuple[object, ...]:
+    troubled = [f"{one.name}: {one.detail or one.outcome or 'no report yet'}" for one in service.sources if one.stale]
+    said = "; ".join(troubled) or "ok"
+    if service.isolated:
+        said = f"failing checks are not believed; {said}"
+    return service.namespace, service.name, service.ready, service.not_ready, service.draining, said

@@ -1,0 +1,102 @@
+"""``extsync status`` and ``extsync explain`` ask a running extsync, as users do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from extsync.cli.world import world_of
+from extsync.engine.desired import Desired
+from extsync.engine.manifests import ManifestFeed
+from extsync.engine.options import Options
+from extsync.engine.run import Engine
+from extsync.kube.memory import MemoryStore
+from extsync.seams import SystemClock, SystemRandom
+from extsync.web.server import serving
+from tests.cli.command import COMMAND
+from tests.engine.support import NAMESPACE, A, B, Manifests, manifest, rack
+from tests.health.listeners import until
+
+pytestmark = pytest.mark.sockets
+
+
+class Asked:
+    """What a command that asks prints."""
+
+    def __init__(self, port: int) -> None:
+        self._server = f"http://127.0.0.1:{port}"
+
+    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit status, standard output and standard error."""
+        pipe = asyncio.subprocess.PIPE
+        command = (str(COMMAND), *arguments, "--server", self._server)
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+        out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.fixture
+async def asked() -> AsyncIterator[Asked]:
+    clock = SystemClock()
+    store = MemoryStore(clock=clock, random=SystemRandom(), namespaces=[NAMESPACE])
+    engine = Engine(world_of(store), Options(namespaces=(NAMESPACE,)))
+    manifests = Manifests()
+    check = {"tcpSocket": {"port": 1, "host": "127.0.0.1"}, "periodSeconds": 1}
+    manifests.put(manifest("web", rack(A), checks=[check]))
+    feed = ManifestFeed(manifests, Desired(removal_delay=60.0), clock=clock, poll_interval=10.0, hint=manifests.changed)
+    async with store.running(), serving(engine, host="127.0.0.1", port=0, clock=clock) as port:
+        run = asyncio.create_task(engine.run(feed))
+        await until(lambda: engine.status().probes.failed >= 3)
+        yield Asked(port)
+        run.cancel()
+        await asyncio.wait([run])
+
+
+async def test_status_lists_services_with_their_endpoints_and_sources(asked: Asked) -> None:
+    status, out, err = await asked("status")
+    assert (status, err) == (0, "")
+    header, row = out.splitlines()[-2:]
+    assert header.split() == ["NAMESPACE", "NAME", "READY", "NOT", "READY", "DRAINING", "SOURCES"]
+    assert row.split() == [NAMESPACE, "web", "0", "1", "0", "ok"]
+    status, out, _ = await asked("status", f"{NAMESPACE}/web", "-o", "json")
+    assert [one["notReady"] for one in json.loads(out)["services"]] == [1]
+
+
+async def test_status_of_what_is_not_kept_finds_nothing(asked: Asked) -> None:
+    assert (await asked("status", f"{NAMESPACE}/other"))[0] == 1
+
+
+async def test_explain_says_why_an_address_is_not_ready(asked: Asked) -> None:
+    status, out, err = await asked("explain", f"{NAMESPACE}/web", A)
+    assert (status, err) == (0, "")
+    assert f"{A}:80   NotReady" in out
+    assert "connection refused" in out
+    assert "PROBED" in out
+
+
+async def test_explain_of_what_is_not_there_says_so(asked: Asked) -> None:
+    status, out, _ = await asked("explain", f"{NAMESPACE}/other")
+    assert (status, out) == (1, f"extsync does not keep {NAMESPACE}/other; extsync status lists what it keeps\n")
+    status, out, _ = await asked("explain", f"{NAMESPACE}/web", B)
+    assert (status, out.splitlines()[-1]) == (1, f"no source of {NAMESPACE}/web names {B}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("explain", "web"), "'web' is no service: write NAMESPACE/NAME, such as default/orders"),
+        (("explain", "test/web", "db-1"), "'db-1' is no IP address"),
+    ],
+)
+async def test_a_wrong_argument_is_told(asked: Asked, arguments: tuple[str, ...], said: str) -> None:
+    assert await asked(*arguments) == (2, "", f"extsync: {said}\n")
+
+
+async def test_nobody_to_ask_is_told_with_what_to_do() -> None:
+    status, out, err = await Asked(1)("status")
+    assert (status, out) == (1, "")
+    assert err.startswith("extsync: http://127.0.0.1:1: Cannot connect")
+    assert "kubectl port-forward" in err
