@@ -42,6 +42,7 @@ def main(args: argparse.Namespace) -> int:
         wait=args.wait,
         policy=args.policy,
         allow_empty=args.allow_empty,
+        take_over=args.take_over,
         allow_stale=_stale_sources(args.allow_stale_source, services),
     )
     results, error = asyncio.run(one_pass(args, settings, services, options))
@@ -118,7 +119,7 @@ async def one_pass(
             if getattr(args, "prune", False) and not any(result.failed for result in results):
                 keep = {service.key for service in services}
                 try:
-                    results += await prune(world, once.writer, options, keep, settings.namespaces)
+                    results += await prune(world, once.writer, once.keepers, options, keep, settings.namespaces)
                 except StoreError as error:  # what was written before is to be told all the same
                     return results, error
             return results, None

@@ -119,6 +119,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="let a service lose every ready endpoint, when all of them fail or its sources report none",
     )
     apply.add_argument(
+        "--take-over", action="store_true", help="write also what a running extsync keeps; it writes on all the same"
+    )
+    apply.add_argument(
         "--allow-stale-source",
         action="extend",
         nargs="+",

@@ -15,6 +15,7 @@ import msgspec
 from extsync.address_policy import AddressPolicy
 from extsync.changes import ApplyService, Change, Update
 from extsync.engine.cluster_ranges import read_ranges
+from extsync.engine.keepers import Keepers
 from extsync.engine.parallel import in_parallel
 from extsync.engine.passes import OnceOptions, ServiceResult, Step
 from extsync.engine.prepare import Prepared
@@ -105,6 +106,13 @@ class Once:
         self._view = view or Snapshot(world.store, clock=world.clock, timeout=options.request_timeout)
         self.warnings: list[str] = []
         """What there is to say that is about no single service."""
+        self.keepers = Keepers(
+            world.store,
+            owner=options.owner,
+            clock=world.clock,
+            timeout=options.request_timeout,
+            patience=options.timeout,
+        )
         self._changed = asyncio.Event()
         self._prober = Prober(
             clock=world.clock, io=world.io, max_in_flight=options.max_in_flight, wake=self._changed.set
@@ -147,6 +155,7 @@ class Once:
         await self._read_ranges(works)
         async with asyncio.TaskGroup() as tasks:
             for work in works:
+                tasks.create_task(self._ask_keeper(work))
                 for name in work.state.sources:
                     tasks.create_task(self._read_source(work, name, deadline))
         for work in works:
@@ -163,6 +172,14 @@ class Once:
             if limits not in made:
                 made[limits] = AddressPolicy(limits.rules, limits.ranges.joined(ranges))
             work.state.policy = made[limits]
+
+    async def _ask_keeper(self, work: _Work) -> None:
+        """Leaves a service alone that a running extsync keeps."""
+        current = self._view.current(work.key)
+        if not self._options.write:
+            work.result.warnings += filter(None, [await self.keepers.warning(current)])
+        elif not self._options.take_over:
+            work.result.errors += filter(None, [await self.keepers.refusal(current)])
 
     async def _read_source(self, work: _Work, name: str, deadline: float) -> None:
         world, prepared = self._world, work.state.prepared
@@ -342,8 +359,11 @@ class Once:
 
     async def _write(self, work: _Work, changes: Changes) -> Written:
         before = work.result.current
+        stamp = self.keepers.stamp_beside(before) if self._options.take_over else None
         written = await self.writer.write(
-            changes.items, writes_per_minute=work.state.prepared.manifest.spec.policy.writes_per_minute
+            changes.items,
+            stamp=lambda: stamp,
+            writes_per_minute=work.state.prepared.manifest.spec.policy.writes_per_minute,
         )
         work.result.steps += [Step(done.change, find(before, done.change), done.obj) for done in written.done]
         return written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
+from extsync.engine.keepers import Keepers
 from extsync.engine.passes import OnceOptions, ServiceResult, Step
 from extsync.engine.retry import retrying
 from extsync.engine.snapshot import Snapshot
@@ -18,11 +19,17 @@ from extsync.plan.removal import made_by, removal
 
 
 async def prune(
-    world: World, writer: Writer, options: OnceOptions, keep: Collection[ServiceKey], namespaces: Iterable[str]
+    world: World,
+    writer: Writer,
+    keepers: Keepers,
+    options: OnceOptions,
+    keep: Collection[ServiceKey],
+    namespaces: Iterable[str],
 ) -> list[ServiceResult]:
     """Deletes everything of owner ``options.owner`` that belongs to none of the services ``keep``.
 
-    ``namespaces`` empty: in all. Without ``options.write`` it only says what it would delete. Raises StoreError.
+    ``namespaces`` empty: in all. What a running extsync keeps by the word of ``keepers`` stays. Without
+    ``options.write`` it only says what it would delete. Raises StoreError.
     """
     left = leftovers(await _objects(world, options, namespaces), options.owner, frozenset(keep).__contains__)
     view = Snapshot(world.store, clock=world.clock, timeout=options.request_timeout)
@@ -32,7 +39,9 @@ async def prune(
         current = view.current(key)
         result = ServiceResult(key, current=current)
         changes = removal(current, options.owner)
-        if options.write:
+        if options.write and not options.take_over and (refusal := await keepers.refusal(current)):
+            result.errors = [refusal]
+        elif options.write:
             written = await writer.write(changes.items)
             result.steps = [Step(done.change) for done in written.done]
             result.errors = [failure(failed.change, failed.error) for failed in written.failed]

@@ -26,7 +26,8 @@ async def results(
     rig: Rig, keep: Collection[ServiceKey], *, owner: str = "mine", write: bool = True
 ) -> list[ServiceResult]:
     options = OnceOptions(owner=owner, write=write)
-    return await prune(rig.world, Once(rig.world, options).writer, options, keep, [NAMESPACE])
+    once = Once(rig.world, options)
+    return await prune(rig.world, once.writer, once.keepers, options, keep, [NAMESPACE])
 
 
 @virtual_time
