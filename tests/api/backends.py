@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -48,3 +50,25 @@ def _accept(listener: socket.socket) -> None:
         except OSError:
             return
         connection.close()
+
+
+class Flapping(Backend):
+    """A backend that can be made to go up and down again and again."""
+
+    @contextmanager
+    def flaps(self, every: float = 1.7) -> Iterator[None]:
+        """Goes down and up within the block, each for ``every`` seconds; at its end it is up."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._flap, args=(over, every), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _flap(self, over: threading.Event, every: float) -> None:
+        while not over.wait(every):
+            self.stop()
+            over.wait(every)
+            self.start()

@@ -36,6 +36,7 @@ class Running:
     def __init__(self, *arguments: str | Path, kubeconfig: Path, log: Path, within: Sequence[str] = ()) -> None:
         """``within``: a command that runs the one behind it somewhere else."""
         self.log = log
+        self._killed = False
         with log.open("a") as output:
             self._process = subprocess.Popen(
                 [*within, COMMAND, "run", *map(str, arguments)],
@@ -44,12 +45,28 @@ class Running:
                 stderr=output,
             )
 
+    def kill(self) -> None:
+        """Ends it without a farewell."""
+        self._killed = True
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Waits for its end and returns its exit status."""
+        return self._process.wait(timeout=10)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._killed:
+            return
         self._process.send_signal(signal.SIGTERM)
         try:
             status = self._process.wait(timeout=10)

@@ -26,7 +26,9 @@ def test_the_api_server_accepts_the_base_without_a_warning(applied: list[str]) -
     assert applied == [
         "namespace/extsync",
         "serviceaccount/extsync",
+        "role.rbac.authorization.k8s.io/extsync-leases",
         "clusterrole.rbac.authorization.k8s.io/extsync",
+        "rolebinding.rbac.authorization.k8s.io/extsync-leases",
         "clusterrolebinding.rbac.authorization.k8s.io/extsync",
         "configmap/extsync-manifests",
         "deployment.apps/extsync",
