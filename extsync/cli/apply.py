@@ -78,11 +78,11 @@ def _stale_sources(names: list[str], services: list[Prepared]) -> frozenset[str]
 
 def prepared(args: argparse.Namespace, settings: Settings) -> list[Prepared]:
     """The manifests of the command line, made ready for one quick pass; raises ConfigError."""
-    manifests = load_all(args).manifests
+    limits = limits_of(settings)
+    manifests = load_all(args, limits).manifests
     outside = [str(one.manifest.key) for one in manifests if not _covers(settings, one.manifest.key.namespace)]
     if outside:
         raise ConfigError(f"{', '.join(outside)}: its namespace is not among the settings' namespaces: add it there")
-    limits = limits_of(settings)
     return [prepare(one.manifest, one.base_dir, owner=settings.owner, hurry=HURRY, limits=limits) for one in manifests]
 
 

@@ -161,6 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     validate = _command(commands, "validate", "check manifests; needs no network", module="validate")
     _add_manifests(validate)
+    validate.add_argument("--config", default=None, metavar="FILE", help="process settings: what is allowed there")
     validate.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text")
 
     status = _command(commands, "status", "what a running extsync knows of its services")

@@ -12,14 +12,15 @@ from extsync.config.loader import LoadResult, load
 from extsync.config.names import check_dns_label
 from extsync.config.problems import Problem
 from extsync.errors import ConfigError, UsageError
+from extsync.limits import Limits
 
 
-def load_paths(args: argparse.Namespace) -> LoadResult:
-    """Loads ``args.paths``, of which ``-`` is standard input.
+def load_paths(args: argparse.Namespace, limits: Limits) -> LoadResult:
+    """Loads ``args.paths``, of which ``-`` is standard input; what ``limits`` deny is a problem.
 
     Raises UsageError for a ``--namespace`` that is no name; as in kubectl, a manifest must not name another one.
     """
-    result = load(args.paths, stdin=sys.stdin.buffer, default_namespace=namespace_of(args))
+    result = load(args.paths, stdin=sys.stdin.buffer, default_namespace=namespace_of(args), limits=limits)
     elsewhere = [one for one in result.manifests if args.namespace and one.manifest.key.namespace != args.namespace]
     problems = [
         Problem(
@@ -45,12 +46,12 @@ def namespace_of(args: argparse.Namespace) -> str:
         raise UsageError(f"--namespace {args.namespace!r} {error}") from None
 
 
-def load_all(args: argparse.Namespace) -> LoadResult:
+def load_all(args: argparse.Namespace, limits: Limits) -> LoadResult:
     """Loads ``args.paths``; warnings go to standard error.
 
     Raises ConfigError with every error, so that a command that runs once stops before it did anything.
     """
-    result = load_paths(args)
+    result = load_paths(args, limits)
     errors = [problem for problem in result.problems if problem.severity == "error"]
     for problem in result.problems:
         print(printable(str(problem)), file=sys.stderr)

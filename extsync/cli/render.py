@@ -27,7 +27,8 @@ def main(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     owner, limits = settings.owner, limits_of(settings)
     services = [
-        prepare(one.manifest, one.base_dir, owner=owner, hurry=HURRY, limits=limits) for one in load_all(args).manifests
+        prepare(one.manifest, one.base_dir, owner=owner, hurry=HURRY, limits=limits)
+        for one in load_all(args, limits).manifests
     ]
     options = OnceOptions(owner=owner, timeout=args.timeout, write=False, probe=args.probe)
     results = asyncio.run(_render(settings, options, services))

@@ -49,7 +49,7 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    manifests = FileManifests(args.paths, namespace=namespace_of(args), stdin=stdin)
+    manifests = FileManifests(args.paths, namespace=namespace_of(args), stdin=stdin, limits=limits_of(settings))
     async with AsyncExitStack() as resources:
         resources.callback(manifests.close)
         world = await resources.enter_async_context(cluster(args, settings))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from extsync.cli.manifests import load_paths
 from extsync.cli.output import printable, write_document
+from extsync.limits import USUAL, Limits
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints what is wrong, and a summary; 0 where there is no error."""
-    result = load_paths(args)
+    """Prints what is wrong, and a summary; 0 where there is no error. Raises ConfigError for faults in the settings."""
+    result = load_paths(args, _limits(args))
     errors = sum(problem.severity == "error" for problem in result.problems)
     warnings = len(result.problems) - errors
     if args.output != "text":
@@ -33,6 +35,16 @@ def main(args: argparse.Namespace) -> int:
         f"{_count(len(result.manifests), 'manifest')} valid, {_count(errors, 'error')}, {_count(warnings, 'warning')}"
     )
     return 0 if result.ok else 1
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    """Those of the settings; without any they are the usual ones, and what reads settings need not be imported."""
+    if args.config is None and not any(name.startswith("EXTSYNC_") for name in os.environ):
+        return USUAL
+    from extsync.config.networks import limits_of
+    from extsync.config.settings import load_settings
+
+    return limits_of(load_settings(args.config))
 
 
 def _count(number: int, noun: str) -> str:

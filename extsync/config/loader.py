@@ -16,7 +16,9 @@ from extsync.config.faults import Place, kind_of, shown, suggestion
 from extsync.config.files import File, read_files
 from extsync.config.manifest import API_VERSION, KIND, ExternalService
 from extsync.config.problems import Problem, written
+from extsync.config.restraint import denied
 from extsync.config.text import Document, Mark, RawPath, Span
+from extsync.limits import USUAL, Limits
 from extsync.model import ServiceKey
 
 _STAND_INS: Final[dict[Place, Any]] = {
@@ -57,11 +59,15 @@ class LoadResult(msgspec.Struct, frozen=True):
 
 
 def load(
-    paths: Sequence[str | Path], *, stdin: BinaryIO | None = None, default_namespace: str = "default"
+    paths: Sequence[str | Path],
+    *,
+    stdin: BinaryIO | None = None,
+    default_namespace: str = "default",
+    limits: Limits = USUAL,
 ) -> LoadResult:
     """Reads files, directories and ``-`` (``stdin``). Never raises for what is in them.
 
-    ``default_namespace`` is for manifests that name none.
+    ``default_namespace`` is for manifests that name none. What ``limits`` deny is a problem too.
     """
     loaded: list[Loaded] = []
     problems: list[Problem] = []
@@ -69,7 +75,7 @@ def load(
         if isinstance(file, Problem):
             problems.append(file)
         else:
-            manifests, found = _load_file(file, default_namespace)
+            manifests, found = _load_file(file, default_namespace, limits)
             loaded.extend(manifests)
             problems.extend(found)
     unreadable = dict.fromkeys(problem.file for problem in problems if problem.severity == "error")
@@ -79,12 +85,12 @@ def load(
     return LoadResult(tuple(first.values()), tuple(duplicates), tuple(problems), tuple(unreadable))
 
 
-def _load_file(file: File, default_namespace: str) -> tuple[list[Loaded], list[Problem]]:
+def _load_file(file: File, default_namespace: str, limits: Limits) -> tuple[list[Loaded], list[Problem]]:
     reading = read_documents(file.text, only_json=file.is_json)
     loaded: list[Loaded] = []
     problems: list[Problem] = []
     for document in reading.documents:
-        manifest, found = _load_document(file.name, reading, document, default_namespace)
+        manifest, found = _load_document(file, reading, document, default_namespace, limits)
         problems.extend(found)
         if manifest is not None:
             loaded.append(Loaded(manifest, file.name, *document.mark, file.base_dir))
@@ -97,15 +103,16 @@ def _load_file(file: File, default_namespace: str) -> tuple[list[Loaded], list[P
 
 
 def _load_document(
-    name: str, reading: Reading, document: Document, default_namespace: str
+    file: File, reading: Reading, document: Document, default_namespace: str, limits: Limits
 ) -> tuple[ExternalService | None, list[Problem]]:
+    name = file.name
     problems = [Problem(name, *fault.mark, "error", fault.message, fault.hint) for fault in document.faults]
     other = _not_a_manifest(document.data)
     if other is not None:
         message, hint = other
         return None, [*problems, Problem(name, *document.mark, "error", message, hint)]
     examination = examine(ExternalService, _in_namespace(document.data, default_namespace), stand_ins=_STAND_INS)
-    findings = [*examination.findings, *_remarks(examination)]
+    findings = [*examination.findings, *_remarks(examination), *_denied(examination, file.base_dir, limits)]
     for finding, mark in _placed(reading, document, findings):
         place = written(finding.place)
         problems.append(Problem(name, *mark, finding.severity, finding.message, finding.hint, place))
@@ -146,6 +153,13 @@ def _remarks(examination: Examination[ExternalService]) -> Iterator[Finding]:
     if not examination.findings:
         for at, message in advice(examination.model):
             yield Finding(*examination.path(at), message, severity="warning")
+
+
+def _denied(examination: Examination[ExternalService], base_dir: Path, limits: Limits) -> Iterator[Finding]:
+    """What is sound and not allowed here."""
+    if examination.model is not None and not examination.findings:
+        for place, message, severity in denied(examination.model, base_dir, limits):
+            yield Finding(*examination.path(place), message, severity=severity)
 
 
 def _placed(reading: Reading, document: Document, findings: Sequence[Finding]) -> Iterator[tuple[Finding, Mark]]:

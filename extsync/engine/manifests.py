@@ -15,6 +15,7 @@ from extsync.config.files import STDIN, read_files
 from extsync.config.loader import LoadResult, load
 from extsync.config.problems import Problem
 from extsync.engine.desired import Desired, Step
+from extsync.limits import USUAL, Limits
 from extsync.seams import Clock
 from extsync.sources.file.watch import DirectoryWatcher, Watch
 from extsync.sources.offload import in_thread
@@ -35,11 +36,14 @@ class FileManifests:
     A read that hangs, on a network file system, goes on when its caller gives it up, and is the next caller's.
     """
 
-    def __init__(self, paths: Sequence[str], *, namespace: str = "default", stdin: bytes = b"") -> None:
+    def __init__(
+        self, paths: Sequence[str], *, namespace: str = "default", stdin: bytes = b"", limits: Limits = USUAL
+    ) -> None:
         self.changed = asyncio.Event()
         self._paths = tuple(paths)
         self._namespace = namespace
         self._stdin = stdin
+        self._limits = limits
         self._digest = b""
         self._watches: dict[Path, Watch] = {}
         self._reading: asyncio.Task[LoadResult | None] | None = None
@@ -82,7 +86,8 @@ class FileManifests:
         digest = _digest(self._paths)
         if digest == self._digest:
             return None
-        result = load(self._paths, stdin=io.BytesIO(self._stdin), default_namespace=self._namespace)
+        stdin = io.BytesIO(self._stdin)
+        result = load(self._paths, stdin=stdin, default_namespace=self._namespace, limits=self._limits)
         self._digest = digest if not result.unreadable else b""
         return result
 

@@ -541,3 +541,22 @@ class TestTargetsOfSrvRecords:
         made.script("a.example.com", "A", RuntimeError("a defect"))
         with pytest.raises(RuntimeError, match="a defect"):
             await source(made, names=[SERVICE], type="SRV").run(lambda report: None)
+
+
+# ---- which servers may be asked --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP", "TLS"])
+def test_a_name_server_of_the_manifest_that_may_not_be_asked_is_an_error(transport: str) -> None:
+    config = Block.model_validate({"names": ["a."], "nameservers": ["168.63.129.16:53"], "transport": transport})
+    with pytest.raises(ConfigError, match=r"^name server 168\.63\.129\.16:53 is not asked: .*contactAllowedCidrs"):
+        DnsSource(config, context(clock=CLOCK))
+
+
+@virtual_time
+async def test_the_machines_own_name_servers_are_asked_wherever_they_are() -> None:
+    made, own = exchange(), Server("169.254.169.253", 53)
+    config = Block.model_validate({"names": [NAME], "type": "A"})
+    async with running(DnsSource(config, context(clock=CLOCK), exchange=made, system=lambda: (own,))) as reports:
+        await first(reports)
+    assert made.asked[0].server == own
