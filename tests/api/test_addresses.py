@@ -49,13 +49,8 @@ def nodes(cluster: Cluster) -> Iterator[Nodes]:
 
 
 def service_address(cluster: Cluster) -> str:
-    """The address of the Service of the API server itself, which is in a ServiceCIDR."""
-    (network,) = json.loads(cluster.kubectl("get", "servicecidr", "kubernetes", "-o", "json"))["spec"]["cidrs"]
-    address: str = json.loads(cluster.kubectl("get", "service", "kubernetes", "--namespace=default", "-o", "json"))[
-        "spec"
-    ]["clusterIP"]
-    assert network
-    return address
+    """The address of the Service of the API server itself, which a ServiceCIDR has."""
+    return cluster.kubectl("get", "service", "kubernetes", "--namespace=default", "-o", "jsonpath={.spec.clusterIP}")
 
 
 def denials(cluster: Cluster) -> str:
