@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from benchmarks import balancers, closing, consul, dns, engine, kept, plan, probes, scale, sources, startup
+from benchmarks import balancers, closing, consul, dns, engine, kept, plan, probes, scale, sources, startup, sync
 from benchmarks.figures import SHORT_VARIABLE, Row, all_good, print_table
 from extsync.sources.file.payload import parse
 
@@ -78,6 +78,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "closing": closing.rows,
     "engine": engine.rows,
     "memory": engine.memory,
+    "sync": sync.rows,
 }
 
 

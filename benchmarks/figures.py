@@ -17,7 +17,8 @@ SHORT = bool(os.environ.get(SHORT_VARIABLE))
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One figure against a reference of the same run, or against a limit; ``goal`` is the largest ratio that is good.
 
-    ``unit`` is that of both; ``reference_is`` says in words what the reference is. A reference of 0 is met by 0 only.
+    Without a goal (None) the figure is told and not judged. ``unit`` is that of both; ``reference_is`` says in words
+    what the reference is. A reference of 0 is met by 0 only.
     """
 
     part: str
@@ -26,11 +27,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     reference: float
     reference_is: str
-    goal: float = 1.0
+    goal: float | None = 1.0
 
     @property
     def good(self) -> bool:
-        return self.figure <= self.reference * self.goal
+        return self.goal is None or self.figure <= self.reference * self.goal
 
 
 def print_table(rows: Iterable[Row]) -> None:
@@ -42,8 +43,10 @@ def cells(row: Row) -> tuple[str, ...]:
     """The cells of one line."""
     ratio = f"{row.figure / row.reference:.2f}" if row.reference else "-"
     against = f"{_amount(row.reference, row.unit)} {row.reference_is}"
-    figure, mark = _amount(row.figure, row.unit), "yes" if row.good else "NO"
-    return row.part, row.what, figure, against, ratio, f"{row.goal:g}", mark
+    figure = _amount(row.figure, row.unit)
+    if row.goal is None:
+        return row.part, row.what, figure, against, ratio, "-", "-"
+    return row.part, row.what, figure, against, ratio, f"{row.goal:g}", "yes" if row.good else "NO"
 
 
 def all_good(rows: Iterable[Row]) -> bool:

@@ -26,6 +26,8 @@ def _cell(value: object) -> str:
 
 def printable(text: str) -> str:
     """``text`` on one line and harmless: what comes from registries and manifests must not steer the terminal."""
+    if text.isprintable():  # nearly always, and a log line is made of it each time
+        return text
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

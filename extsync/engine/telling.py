@@ -20,6 +20,9 @@ _STANDBY = " (standby, not published)"
 MOST_LINES = 20
 """Transitions of one service that are told one by one; of more, the number is told."""
 
+FEW = 4
+"""Endpoints that come as the same and for the same reason and are told one by one; more of them share a line."""
+
 
 def describe(change: Change) -> str:
     """A change in a few words: ``update endpointslice/orders-1f2e3d4c5b-0``."""
@@ -68,6 +71,7 @@ def transitions(
 ) -> Iterator[str]:
     """One line for each tier that came in or went out, and for each endpoint that came, left or changed its state.
 
+    Where many come alike, as at a start, one line names them all: a line each would be most of what a start costs.
     ``rejected`` is what sources name, by their names, and cannot be published.
     """
     lines = [*_tiers(before, now), *_transitions(before, now, rejected)]
@@ -97,15 +101,30 @@ def _transitions(before: Decision | None, now: Decision, rejected: Sequence[tupl
                 yield f"{place(new)} was {_WORDS[old.state]} and is {_WORDS[new.state]}{where}: {why}"
         return
     old_states = {} if before is None else {(e.address, e.ports): e.state for e in before.judged}
+    came: dict[str, list[Endpoint]] = {}
     for candidate, endpoint, verdict in zip(now.candidates, now.judged, now.verdicts, strict=True):
-        where = _STANDBY if candidate.tier in standby else ""
         state = old_states.pop((endpoint.address, endpoint.ports), None)
+        if state is endpoint.state:
+            continue
+        where = _STANDBY if candidate.tier in standby else ""
+        now_is = f"{_WORDS[endpoint.state]}{where}: {because(endpoint, verdict)}"
         if state is None:
-            yield f"{place(endpoint)} is {_WORDS[endpoint.state]}{where}: {because(endpoint, verdict)}"
-        elif state is not endpoint.state:
-            now_is = f"{_WORDS[endpoint.state]}{where}"
-            yield f"{place(endpoint)} was {_WORDS[state]} and is {now_is}: {because(endpoint, verdict)}"
+            came.setdefault(now_is, []).append(endpoint)
+        else:
+            yield f"{place(endpoint)} was {_WORDS[state]} and is {now_is}"
+    for now_is, endpoints in came.items():
+        yield from _alike(endpoints, now_is)
     set_aside = {one.entry.partition(" ")[0] for _, one in rejected} if old_states else set()
     for address, ports in old_states:
         why = "it is set aside" if address in set_aside else "no source reports it"
         yield f"{Identity(address, ports)} left: {why}"
+
+
+def _alike(endpoints: list[Endpoint], now_is: str) -> Iterator[str]:
+    """What is told of new endpoints of which there is the same to say."""
+    places = [place(endpoint) for endpoint in endpoints[:MOST_LINES]]
+    if len(endpoints) <= FEW:
+        yield from (f"{one} is {now_is}" for one in places)
+        return
+    more = f" and {len(endpoints) - MOST_LINES} more" if len(endpoints) > MOST_LINES else ""
+    yield f"{len(endpoints)} endpoints, each {now_is}: {', '.join(places)}{more}"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks import balancers, kept, scale
+from benchmarks import balancers, kept, restart, scale, sync
 from benchmarks.probes import Load
 from benchmarks.scale import Size
 
@@ -45,3 +45,19 @@ def test_the_delay_of_a_verdict_counts_from_when_the_deciding_probe_belongs() ->
     size = Size(listeners=1, period=10.0)
     measured = {"closed": [103.0], "firsts": {"0": 101.0}, "down": {"0": 131.25}}
     assert scale.delays(size, measured) == [0.25]
+
+
+@pytest.mark.api
+@pytest.mark.timeout(180)
+def test_a_full_sync_is_compared_with_the_mirroring_controller() -> None:
+    rows = sync.rows(sync.Size(services=5, each=2, rounds=1))
+    assert [row.goal for row in rows] == [1.1, None, None]
+    assert all(0 < row.figure < math.inf and row.reference > 0 for row in rows)
+
+
+@pytest.mark.api
+@pytest.mark.timeout(180)
+def test_a_restart_and_a_failover_in_which_nothing_changed_write_nothing() -> None:
+    written, in_step, failed_over = restart.rows(restart.Size(services=4, each=2, period=1))
+    assert (written.figure, failed_over.figure) == (0, 0)
+    assert in_step.figure > 0

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ TOKENS: Mapping[User, str] = {"admin": "admin-token", "extsync": "extsync-token"
 GROUPS: Mapping[User, str] = {"admin": "system:masters"}
 
 # Only what the tests look at: who fills, mirrors and collects the objects that extsync writes.
-_CONTROLLERS = (
+CONTROLLERS = (
     "endpoints-controller",
     "endpointslice-controller",
     "endpointslice-mirroring-controller",
@@ -45,12 +45,22 @@ class ControlPlane:
         admin_token: The bearer token of ``admin``.
     """
 
-    def __init__(self, binaries: Path, *, start_seconds: float = 45.0) -> None:
+    def __init__(
+        self,
+        binaries: Path,
+        *,
+        start_seconds: float = 45.0,
+        controllers: Sequence[str] = CONTROLLERS,
+        manager_flags: Sequence[str] = ("--kube-api-qps=200", "--kube-api-burst=400"),
+    ) -> None:
         """``binaries`` is a folder with all that ``tests.cluster.assets.BINARIES`` names.
 
-        ``start_seconds`` is how long each component may take until it answers.
+        ``start_seconds`` is how long each component may take until it answers. ``controllers`` are those that
+        kube-controller-manager runs, with ``manager_flags`` among its flags.
         """
         self._start_seconds = start_seconds
+        self._controllers = tuple(controllers)
+        self._more_manager_flags = tuple(manager_flags)
         self._kubectl = binaries / "kubectl"
         self._resources = ExitStack()
         self._directory = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="extsync-cluster-")))
@@ -107,7 +117,20 @@ class ControlPlane:
     def _start(self) -> None:
         self._etcd.start(self._etcd_is_ready, seconds=self._start_seconds)
         self.start_api()
+        self.start_manager()
+
+    def start_manager(self) -> None:
+        """Start kube-controller-manager where it does not run, and wait until it answers."""
         self._manager.start(self._manager_is_ready, seconds=self._start_seconds)
+
+    def stop_manager(self) -> None:
+        """Kill kube-controller-manager alone."""
+        self._manager.kill()
+
+    @property
+    def manager_pid(self) -> int | None:
+        """The process of kube-controller-manager while it runs."""
+        return self._manager.pid
 
     def kubeconfig(self, user: User = "admin") -> Path:
         """The path of a kubeconfig whose only context is that of ``user``."""
@@ -203,9 +226,8 @@ class ControlPlane:
             f"--secure-port={port}",
             f"--cert-dir={self._directory / 'manager'}",
             "--authentication-skip-lookup",
-            f"--controllers={','.join(_CONTROLLERS)}",
-            "--kube-api-qps=200",
-            "--kube-api-burst=400",
+            f"--controllers={','.join(self._controllers)}",
+            *self._more_manager_flags,
         )
 
     def _write_credentials(self) -> None:

@@ -76,6 +76,11 @@ class Component:
                 raise self._failure(f"was not ready within {seconds:g} s") from error
             raise
 
+    @property
+    def pid(self) -> int | None:
+        """The number of its process while it runs."""
+        return None if self._process is None else self._process.pid
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it at once if it runs: its data is thrown away, and a graceful stop takes over 10 s.
 

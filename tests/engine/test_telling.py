@@ -111,7 +111,23 @@ def test_an_endpoint_that_left_since_it_cannot_be_published_is_still_reported() 
 
 
 def test_of_many_transitions_the_number_is_told() -> None:
-    many = [endpoint(f"198.51.100.{number}") for number in range(1, 101)]
-    lines = list(transitions(None, decision(*many)))
+    many = [f"198.51.100.{number}" for number in range(1, 101)]
+    before = decision(*map(endpoint, many))
+    after = decision(*(endpoint(address, State.NOT_READY, Why.UNHEALTHY) for address in many), like=before)
+    lines = list(transitions(before, after))
     assert len(lines) == MOST_LINES + 1
     assert lines[-1] == "and 80 more endpoints changed"
+
+
+def test_endpoints_that_come_alike_share_a_line() -> None:
+    racks = [endpoint(f"198.51.100.{number}") for number in range(1, 6)]
+    alike, other = transitions(None, decision(*racks, DOWN))
+    names = ", ".join(f"198.51.100.{number}:80" for number in range(1, 6))
+    assert alike == f"5 endpoints, each ready: its checks pass: {names}"
+    assert other == f"{A}:80 is not ready: its checks fail"
+
+
+def test_of_many_endpoints_that_come_alike_some_are_named() -> None:
+    [line] = transitions(None, decision(*(endpoint(f"198.51.100.{number}") for number in range(1, 101))))
+    assert line.startswith("100 endpoints, each ready: its checks pass: 198.51.100.1:80, ")
+    assert line.endswith(", 198.51.100.20:80 and 80 more")
