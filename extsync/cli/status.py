@@ -65,6 +65,10 @@ def _process(process: ProcessDocument) -> Iterator[str]:
     yield f"extsync {process.version}, owner {process.owner}, {process.instance}: {process.services} services"
     if not process.synced:
         yield "it has not read the cluster and the manifests yet"
+    if process.leases:
+        held = [lease.name for lease in process.leases if lease.leads]
+        others = {lease.holder: None for lease in process.leases if not lease.leads and lease.holder}
+        yield f"leads by {', '.join(held)}" if held else f"stands by; {', '.join(others) or 'nobody'} leads"
     if process.isolated:
         yield f"it seems to be cut off and believes no failure: {process.isolated}"
 
@@ -74,4 +78,6 @@ def _row(service: ServiceSummary) -> tuple[object, ...]:
     said = "; ".join(troubled) or "ok"
     if service.isolated:
         said = f"failing checks are not believed; {said}"
+    if service.suppressed is not None:
+        said = f"{service.suppressed.endpoints} endpoints are withheld from removal; {said}"
     return service.namespace, service.name, service.ready, service.not_ready, service.draining, said

@@ -23,7 +23,7 @@ from typing import Final
 
 import msgspec
 
-from extsync.engine.leading import Concerns
+from extsync.engine.leading import Concerns, LeaseStatus
 from extsync.kube.cache import Cache
 from extsync.kube.lease import Elector
 from extsync.kube.lease_members import Members
@@ -207,6 +207,13 @@ class Elected:
             shard.elector.retire()
         log.info("hands over %d of %d Leases", len(held), len(self._shards))
         await asyncio.gather(self._members.leave(timeout=RELEASE), *map(self._leave, held))
+
+    def leases(self) -> tuple[LeaseStatus, ...]:
+        """One for each shard, in their order."""
+        together = self._group is None or self._group.leads
+        return tuple(
+            LeaseStatus(shard.name, shard.elector.leads and together, shard.elector.holder) for shard in self._shards
+        )
 
     # ---- who should hold what ----------------------------------------------------------------------------------------
 

@@ -11,12 +11,22 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from extsync.kube.stamp import Stamp
 from extsync.kube.writer import unfenced, unstamped
 from extsync.model import ServiceKey
 
 Concerns: TypeAlias = Callable[[ServiceKey], bool]
 """Which services a change of who leads is about."""
+
+
+class LeaseStatus(msgspec.Struct, frozen=True):
+    """A Lease: whether this replica may write by it, and who held it when it was last seen, "" for nobody."""
+
+    name: str
+    leads: bool
+    holder: str
 
 
 class Leadership(Protocol):
@@ -46,6 +56,10 @@ class Leadership(Protocol):
         ``changed`` is called where this replica begins or ceases to lead. ``in_doubt`` says whether this replica takes
         itself to be cut off from the backends: then another one had better lead.
         """
+        ...
+
+    def leases(self) -> tuple[LeaseStatus, ...]:
+        """How the Leases stand that say who writes."""
         ...
 
     async def hand_over(self) -> None:
@@ -79,6 +93,10 @@ class Alone:
         self, tasks: asyncio.TaskGroup, *, changed: Callable[[Concerns], None], in_doubt: Callable[[], bool]
     ) -> None:
         """Nothing changes."""
+
+    def leases(self) -> tuple[LeaseStatus, ...]:
+        """None: nobody else has to be told."""
+        return ()
 
     async def hand_over(self) -> None:
         """There is nobody to hand over to."""

@@ -182,6 +182,7 @@ class Engine:
             requests=self._store.requests,
             plan_seconds=self._plan_seconds,
             events_dropped=self._recorder.dropped,
+            leases=self._leadership.leases(),
         )
 
     def service_status(self, key: ServiceKey) -> ServiceStatus | None:
@@ -193,6 +194,7 @@ class Engine:
             kept,
             transitions=self._probing.transitions(key),
             isolated=self._probing.is_frozen(key),
+            leads=self._leadership.leads(key),
             now=self._world.clock.monotonic(),
         )
 

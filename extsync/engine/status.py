@@ -10,10 +10,12 @@ from collections.abc import Mapping
 import msgspec
 
 from extsync.engine.kept import Kept
+from extsync.engine.leading import LeaseStatus
 from extsync.health.target import Stats
 from extsync.histogram import Histogram
 from extsync.kube.metered import Requests
 from extsync.model import Health, Outcome, ServiceKey
+from extsync.plan.suppressed import Suppressed
 
 
 class SourceStatus(msgspec.Struct, frozen=True):
@@ -36,7 +38,7 @@ class ServiceStatus(msgspec.Struct, frozen=True):
     """A service as it was last decided. ``places`` are its addresses times their ports, ready and not.
 
     ``transitions`` are how often the verdict on one of its endpoints became what it says. ``isolated``: its failing
-    checks are not believed.
+    checks are not believed. ``leads``: this replica may write for it. ``suppressed`` is what the guard withholds.
     """
 
     key: ServiceKey
@@ -48,6 +50,8 @@ class ServiceStatus(msgspec.Struct, frozen=True):
     sources: tuple[SourceStatus, ...]
     transitions: Mapping[Health, int]
     isolated: bool
+    leads: bool
+    suppressed: Suppressed | None
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -68,9 +72,12 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     requests: Requests
     plan_seconds: Histogram
     events_dropped: int
+    leases: tuple[LeaseStatus, ...]
 
 
-def service_status(kept: Kept, *, transitions: Mapping[Health, int], isolated: bool, now: float) -> ServiceStatus:
+def service_status(
+    kept: Kept, *, transitions: Mapping[Health, int], isolated: bool, leads: bool, now: float
+) -> ServiceStatus:
     """How the service ``kept`` is at the monotonic time ``now``."""
     tally = kept.tally()
     sources = []
@@ -97,4 +104,6 @@ def service_status(kept: Kept, *, transitions: Mapping[Health, int], isolated: b
         sources=tuple(sources),
         transitions=transitions,
         isolated=isolated,
+        leads=leads,
+        suppressed=None if kept.decision is None else kept.decision.suppressed,
     )

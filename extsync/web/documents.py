@@ -11,6 +11,7 @@ from extsync.engine.explain import EndpointDetail, ServiceDetail
 from extsync.engine.status import ProcessStatus, ServiceStatus, SourceStatus
 from extsync.health.target import Evidence
 from extsync.model import Verdict
+from extsync.plan.suppressed import Suppressed
 
 
 class _Document(msgspec.Struct, rename="camel", frozen=True):
@@ -21,6 +22,14 @@ class Problem(_Document, frozen=True):
     """Why there is no answer."""
 
     error: str
+
+
+class LeaseDocument(_Document, frozen=True):
+    """A Lease: whether this replica may write by it, and who held it when it was last seen."""
+
+    name: str
+    leads: bool
+    holder: str
 
 
 class ProcessDocument(_Document, frozen=True):
@@ -38,6 +47,7 @@ class ProcessDocument(_Document, frozen=True):
     probes_passed: int
     probes_failed: int
     probes_skipped: int
+    leases: tuple[LeaseDocument, ...]
 
 
 class SourceDocument(_Document, frozen=True):
@@ -51,8 +61,18 @@ class SourceDocument(_Document, frozen=True):
     backends: int
 
 
+class SuppressedDocument(_Document, frozen=True):
+    """What the guard withholds: how many endpoints, since when, and until when if it stays so, null: not known."""
+
+    hash: str
+    endpoints: int
+    since: str
+    until: str | None
+    text: str
+
+
 class ServiceSummary(_Document, frozen=True):
-    """A service in short. ``isolated``: its failing checks are not believed."""
+    """A service in short. ``isolated``: its failing checks are not believed; ``leads``: this replica writes for it."""
 
     namespace: str
     name: str
@@ -60,6 +80,8 @@ class ServiceSummary(_Document, frozen=True):
     not_ready: int
     draining: int
     isolated: bool
+    leads: bool
+    suppressed: SuppressedDocument | None
     sources: tuple[SourceDocument, ...]
 
 
@@ -178,6 +200,7 @@ def process_document(status: ProcessStatus) -> ProcessDocument:
         probes_passed=status.probes.passed,
         probes_failed=status.probes.failed,
         probes_skipped=status.probes.skipped,
+        leases=tuple(LeaseDocument(one.name, one.leads, one.holder) for one in status.leases),
     )
 
 
@@ -190,6 +213,8 @@ def summary(status: ServiceStatus) -> ServiceSummary:
         not_ready=status.not_ready,
         draining=status.draining,
         isolated=status.isolated,
+        leads=status.leads,
+        suppressed=None if status.suppressed is None else _suppressed(status.suppressed),
         sources=tuple(map(_source, status.sources)),
     )
 
@@ -204,6 +229,16 @@ def service_document(
         endpoints=tuple(map(_endpoint, endpoints)),
         set_aside=tuple(SetAsideDocument(one.source, one.entry, one.reason) for one in detail.set_aside),
         journal=tuple(EntryDocument(_time(one.at), one.topic.value, one.text) for one in detail.journal),
+    )
+
+
+def _suppressed(suppressed: Suppressed) -> SuppressedDocument:
+    return SuppressedDocument(
+        hash=suppressed.hash,
+        endpoints=len(suppressed.entries),
+        since=_time(suppressed.since),
+        until=None if suppressed.until is None else _time(suppressed.until),
+        text=suppressed.summary,
     )
 
 

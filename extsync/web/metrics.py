@@ -51,6 +51,10 @@ class Services:
             "extsync_transitions", "Changes of the verdict on an endpoint, by what it became.", labels=(*_SERVICE, "to")
         )
         self._isolated = gauge("extsync_service_isolated", "1 where failing checks are not believed.", labels=_SERVICE)
+        self._leads = gauge("extsync_service_leads", "1 where this replica may write for the service.", labels=_SERVICE)
+        self._suppressed = gauge(
+            "extsync_service_suppressed_removals", "Endpoints that the guard withholds from removal.", labels=_SERVICE
+        )
         self._backends = gauge("extsync_source_backends", "Backends that count, of each source.", labels=source)
         self._stale = gauge(
             "extsync_source_stale",
@@ -83,6 +87,8 @@ class Services:
         for health, number in status.transitions.items():
             self._transitions.add_metric((*service, health.value.lower()), number)
         self._isolated.add_metric(service, status.isolated)
+        self._leads.add_metric(service, status.leads)
+        self._suppressed.add_metric(service, len(status.suppressed.entries) if status.suppressed else 0)
         for source in status.sources:
             labels = (*service, source.name)
             self._backends.add_metric(labels, source.backends)
@@ -101,6 +107,8 @@ class Services:
             self._endpoints,
             self._transitions,
             self._isolated,
+            self._leads,
+            self._suppressed,
             self._backends,
             self._stale,
             self._age,
@@ -123,6 +131,10 @@ def _process(status: ProcessStatus, lag: Histogram) -> Iterator[Metric]:
         "1 where extsync seems to be cut off itself.",
         bool(status.isolated),
     )
+    leader = GaugeMetricFamily("extsync_leader", "1 where this replica may write by the Lease.", labels=("lease",))
+    for lease in status.leases:
+        leader.add_metric((lease.name,), lease.leads)
+    yield leader
     yield _counter("extsync_events_dropped", "Events that could not be written.", status.events_dropped)
     yield _histogram("extsync_plan_duration_seconds", "Seconds that plans took.", status.plan_seconds)
     yield _histogram("extsync_loop_lag_seconds", "Seconds by which the event loop was late.", lag)

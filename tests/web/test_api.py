@@ -129,3 +129,19 @@ async def test_the_journal_is_bounded() -> None:
             rig.feed().found(A)
             await rig.clock.sleep(2.0)
         assert len((await service(rig, "web"))["journal"]) == 50
+
+
+@virtual_time
+async def test_a_removal_that_is_withheld_is_told_and_counted() -> None:
+    rig = Rig()
+    addresses = [f"192.0.2.{number}" for number in range(1, 11)]
+    rig.feed().found(*addresses)
+    async with rig.running(manifest("web", feed(), checks=[])):
+        await rig.until(rig.agree("web", ready(*addresses)), within=10.0)
+        rig.feed().found(*addresses[:2])
+        await rig.clock.sleep(60.0)
+        told = await service(rig, "web")
+    suppressed = told["summary"]["suppressed"]
+    assert suppressed["endpoints"] == 8
+    assert suppressed["hash"] in suppressed["text"]
+    assert told["summary"]["leads"] is True
