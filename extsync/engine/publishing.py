@@ -125,7 +125,8 @@ class Publisher:
         else:
             self._waiting.pop(key, None)
         if written.done:
-            self._succeeded(key)
+            self._gate.succeeded()
+            self._wake(key)
         if written.terminating:
             self._queue.add_after(key, self._failures.failed(key))
         elif written.complete:
@@ -154,9 +155,12 @@ class Publisher:
         self._trouble.left(key)
         self._waiting.pop(key, None)
 
-    def _succeeded(self, answered: ServiceKey) -> None:
-        """The API server takes writes again: whoever waits because it did not need wait no longer."""
-        self._gate.succeeded()
-        for key in [key for key in self._waiting if key != answered]:
+    def answered(self) -> None:
+        """The API server answers again: whoever waits because it did not need wait no longer."""
+        self._gate.answered()
+        self._wake()
+
+    def _wake(self, but: ServiceKey | None = None) -> None:
+        for key in [key for key in self._waiting if key != but]:
             del self._waiting[key]
             self._queue.add(key)

@@ -86,6 +86,7 @@ class Engine:
             random=world.random,
             namespaces=options.namespaces,
             on_change=self._object_changed,
+            on_answer=lambda: self._publisher.answered(),
             trouble=trouble,
         )
         self._verdicts_changed = asyncio.Event()

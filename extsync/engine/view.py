@@ -49,9 +49,12 @@ class ClusterView:
         random: Random,
         namespaces: Iterable[str],
         on_change: Callable[[ServiceKey], None],
+        on_answer: Callable[[], None] = lambda: None,
         trouble: Trouble | None = None,
     ) -> None:
+        """``on_answer`` is called when all caches are in step again after one of them was not."""
         self._on_change = on_change
+        self._on_answer = on_answer
         era = Era()
         self._places: tuple[str | None, ...] = tuple(dict.fromkeys(namespaces)) or (None,)
 
@@ -66,6 +69,7 @@ class ClusterView:
                     keep=keep,
                     index=index,
                     on_change=self._changed,
+                    on_state=self._state_changed,
                     trouble=trouble,
                     era=era,
                 )
@@ -126,6 +130,10 @@ class ClusterView:
 
     def _all(self) -> list[Cache[Any]]:
         return [*self._services.values(), *self._endpoints.values(), *self._slices.values()]
+
+    def _state_changed(self) -> None:
+        if all(cache.is_synced and cache.error is None for cache in self._all()):
+            self._on_answer()
 
     def _changed(self, old: KubeObject | None, new: KubeObject | None) -> None:
         for key in dict.fromkeys(key for obj in (old, new) if obj is not None for key in service_keys(obj)):

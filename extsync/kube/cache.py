@@ -12,12 +12,11 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import aclosing
 from typing import Generic
 
-from extsync.errors import Expired, Invalid, StoreError, TooManyRequests, Unavailable, cure
+from extsync.errors import Expired, Invalid, StoreError, Unavailable
+from extsync.kube.contact import Contact
 from extsync.kube.era import Era
-from extsync.kube.flow import Backoff
 from extsync.kube.indexed import Indexed, Key
 from extsync.kube.own_writes import OwnWrites, is_older
-from extsync.kube.status import MAX_RETRY_AFTER
 from extsync.kube.store import Store, WatchEvent, WatchType
 from extsync.kube.trouble import Trouble
 from extsync.objects import K
@@ -25,20 +24,10 @@ from extsync.seams import Clock, Random
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_BASE = 0.8 / 0.75
-"""Seconds; the back-off takes up to a quarter off, so that the first pause is at least client-go's 0.8 s."""
-BACKOFF_CAP = 30.0
-BACKOFF_RESET = 120.0
-"""Seconds without a failure after which the back-off starts afresh."""
 WATCH_SECONDS = (300.0, 600.0)
 """The range from which the duration of each watch is drawn, as client-go does it."""
 SHORT_WATCH = 1.0
 """Seconds; a watch that ends sooner counts as a failure, so that it is not repeated in haste."""
-DOUBT_AFTER = 300.0
-"""Seconds without a word after which all objects are read again instead of what changed since the last one."""
-AWAY = 2
-"""After so many failures in a row the server was away, and may be back with the data of a backup. So all objects are
-read again: the version to go on from would mean nothing there, or something else."""
 
 
 class _Doubt(Exception):
@@ -80,7 +69,6 @@ class Cache(Generic[K]):
         self._keep = keep
         self._on_change = on_change
         self._on_state = on_state
-        self._trouble = trouble
         self._objects = Indexed(index)
         self._own = OwnWrites(clock=clock)
         self._version: str | None = None
@@ -88,12 +76,8 @@ class Cache(Generic[K]):
         """The version that the cache was at last, also while none can be gone on from."""
         self._era = era or Era()
         self._read_in = self._era.number
-        self._away = 0
-        self._heard_at: float | None = None
-        self._failed_at = clock.monotonic()
-        self._backoff = Backoff(random=random, base=BACKOFF_BASE, cap=BACKOFF_CAP)
+        self._contact = Contact(self, clock=clock, random=random, trouble=trouble, on_change=on_state)
         self._synced = asyncio.Event()
-        self._error: StoreError | None = None
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
@@ -120,12 +104,12 @@ class Cache(Generic[K]):
 
     def age(self) -> float | None:
         """Seconds since the server was last heard from, at most about a minute while all is well; None: never yet."""
-        return None if self._heard_at is None else self._clock.monotonic() - self._heard_at
+        return self._contact.age()
 
     @property
     def error(self) -> StoreError | None:
         """Why the cache is not in step now; None where it is."""
-        return self._error
+        return self._contact.error
 
     # ---- our own writes ---------------------------------------------------------------------------------------------
 
@@ -158,23 +142,13 @@ class Cache(Generic[K]):
             except (Expired, _Doubt) as error:
                 self._version = None
                 logger.info("%s: reading all of them again: %s", self._kind.PLURAL, error)
-                await self._clock.sleep(self._pause())
+                await self._clock.sleep(self._contact.pause())
             except StoreError as error:
-                self._failed(error)
-                pause = max(self._pause(), _retry_after(error))
+                pause = self._contact.failed(error)
+                if self._contact.was_away:
+                    self._version = None
                 logger.debug("%s; trying again in %.1f s", error, pause)
                 await self._clock.sleep(pause)
-
-    def _failed(self, error: StoreError) -> None:
-        """Takes note of a failure. A single one is no news: the next watch may go on where this one broke."""
-        if self._trouble is not None and (self._error is not None or not self.is_synced):
-            self._trouble.met(self, error, f"{error}{cure(error)}; extsync goes on with what it has, and tries again")
-        self._set_error(error)
-        if isinstance(error, Unavailable):
-            self._away += 1
-        age = self.age()
-        if self._away >= AWAY or age is None or age >= DOUBT_AFTER:
-            self._version = None
 
     async def _watch_continuously(self) -> None:
         if self._version is None:
@@ -238,7 +212,7 @@ class Cache(Generic[K]):
             raise Unavailable(f"watch {self._kind.PLURAL}: it ended at once")
 
     def _apply(self, event: WatchEvent[K]) -> None:
-        self._heard()
+        self._contact.heard()
         self._check_era()
         if is_older(event.resource_version, self._version):
             raise _Doubt(f"the watch went back from version {self._version} to {event.resource_version}")
@@ -259,7 +233,7 @@ class Cache(Generic[K]):
         It is read consistently: it has all that was written before ``began``, the monotonic time of the request. So
         where its version is older than one that was there before, what is missing of our writes is lost.
         """
-        self._heard()
+        self._contact.heard()
         went_back = is_older(version, self._reached)
         if went_back:
             self._era.ended(self._read_in)
@@ -279,30 +253,9 @@ class Cache(Generic[K]):
             self._synced.set()
             self._on_state()
 
-    def _heard(self) -> None:
-        self._heard_at = self._clock.monotonic()
-        self._away = 0
-        self._set_error(None)
-        if self._trouble is not None:
-            self._trouble.over(self)
-
-    def _set_error(self, error: StoreError | None) -> None:
-        """The cache is in step where ``error`` is None."""
-        before, self._error = self._error, error
-        if before is not error:
-            self._on_state()
-
     def _passed(self, version: str | None) -> bool:
         """Whether the watch has told all that happened up to ``version``."""
         return self._version is not None and is_older(self._version, version) is False
-
-    def _pause(self) -> float:
-        """Seconds to wait after one more failure."""
-        now = self._clock.monotonic()
-        if now - self._failed_at >= BACKOFF_RESET:
-            self._backoff.forget(self._kind)
-        self._failed_at = now
-        return self._backoff.failed(self._kind)
 
     # ---- the objects ------------------------------------------------------------------------------------------------
 
@@ -347,9 +300,3 @@ def _collect(initial: dict[Key, K], event: WatchEvent[K]) -> None:
 
 def _same_version(old: K, new: K) -> bool:
     return (old.metadata.uid, old.metadata.resource_version) == (new.metadata.uid, new.metadata.resource_version)
-
-
-def _retry_after(error: StoreError) -> float:
-    if isinstance(error, TooManyRequests | Unavailable) and error.retry_after is not None:
-        return min(error.retry_after, MAX_RETRY_AFTER)
-    return 0.0

@@ -123,25 +123,27 @@ class Gate:
     def __init__(self, *, clock: Clock, random: Random) -> None:
         self._clock = clock
         self._backoff = Backoff(random=random)
-        self._opens_at = clock.monotonic()
+        self._back_at = self._asked_until = clock.monotonic()
 
     @property
     def wait(self) -> float:
         """Seconds until something may be sent; 0 where it may be now."""
-        return max(0.0, self._opens_at - self._clock.monotonic())
+        return max(0.0, max(self._back_at, self._asked_until) - self._clock.monotonic())
 
     def failed(self, error: ExtsyncError) -> None:
         """A request failed."""
+        if self.wait:
+            return  # what was under way when the gate closed tells nothing new
+        now = self._clock.monotonic()
         if isinstance(error, TooManyRequests):
-            asked = error.retry_after
+            self._asked_until = now + max(error.retry_after, self._backoff.failed(Gate))
         elif isinstance(error, Unavailable) and not error.connected:
-            asked = 0.0
-        else:
-            return
-        if not self.wait:  # what was under way when it closed tells nothing new
-            seconds = max(asked, self._backoff.failed(Gate))
-            self._opens_at = self._clock.monotonic() + seconds
+            self._back_at = now + self._backoff.failed(Gate)
 
     def succeeded(self) -> None:
-        """A request got through. One that was under way does not shorten what the server asked for."""
+        """A request got through."""
         self._backoff.forget(Gate)
+
+    def answered(self) -> None:
+        """The server answers somebody: it can be connected to. What it asked for holds all the same."""
+        self._back_at = self._clock.monotonic()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from extsync.engine.view import ClusterView, service_keys
+from extsync.errors import Unavailable
 from extsync.kube.memory import Fault
 from extsync.model import ServiceKey
 from extsync.objects import Endpoints, EndpointSlice, ObjectMeta, OwnerReference, Service
@@ -36,9 +37,18 @@ class Viewed:
 
     def __init__(self, rig: Rig, namespaces: Iterable[str] = (NAMESPACE,)) -> None:
         self.changed: list[ServiceKey] = []
+        self.answers = 0
         self.view = ClusterView(
-            rig.store, clock=rig.clock, random=rig.random, namespaces=namespaces, on_change=self.changed.append
+            rig.store,
+            clock=rig.clock,
+            random=rig.random,
+            namespaces=namespaces,
+            on_change=self.changed.append,
+            on_answer=self._answered,
         )
+
+    def _answered(self) -> None:
+        self.answers += 1
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[ClusterView]:
@@ -52,6 +62,23 @@ class Viewed:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             self.view.start(tasks)
+
+
+@virtual_time
+async def test_it_tells_when_all_caches_are_in_step_again() -> None:
+    rig = Rig()
+    viewed = Viewed(rig)
+    async with viewed.running():
+        assert viewed.answers == 1
+        rig.faults = lambda verb, kind, at: Fault(error=Unavailable("list it: away"))
+        rig.store.restore(rig.store.backup())
+        await rig.clock.sleep(100)
+        rig.faults = lambda verb, kind, at: Fault(error=Unavailable("list it: away")) if kind is Endpoints else None
+        await rig.clock.sleep(100)
+        assert viewed.answers == 1
+        rig.faults = None
+        await rig.clock.sleep(31)
+        assert viewed.answers == 2
 
 
 @virtual_time

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from extsync.kube.flow import WINDOW, Backoff, TokenBucket, WriteBudget
+from extsync.errors import Conflict, Forbidden, TooManyRequests, Unavailable
+from extsync.kube.flow import WINDOW, Backoff, Gate, TokenBucket, WriteBudget
 from extsync.seams.virtual import SeededRandom, VirtualClock, virtual_time
 
 
@@ -123,6 +124,45 @@ class TestBackoff:
     def test_bounds_that_make_no_sense_are_refused(self, base: float, cap: float) -> None:
         with pytest.raises(ValueError, match="a back-off needs"):
             Backoff(random=SeededRandom(), base=base, cap=cap)
+
+
+REFUSED = Unavailable("write it: refused", connected=False)
+
+
+class TestGate:
+    @virtual_time
+    async def test_it_is_open_and_stays_so_whatever_one_object_meets(self) -> None:
+        gate = Gate(clock=VirtualClock(), random=_Highest())
+        for error in (Unavailable("no answer"), Conflict("changed"), Forbidden("no right")):
+            gate.failed(error)
+            assert gate.wait == 0.0
+
+    @virtual_time
+    async def test_it_closes_ever_longer_while_the_server_cannot_be_connected_to(self) -> None:
+        clock = VirtualClock()
+        gate = Gate(clock=clock, random=_Highest())
+        waits = []
+        for _ in range(7):
+            gate.failed(REFUSED)
+            gate.failed(REFUSED)  # of what was under way
+            waits.append(gate.wait)
+            await clock.sleep(gate.wait)
+        assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+        gate.succeeded()
+        gate.failed(REFUSED)
+        assert gate.wait == 1.0
+
+    @virtual_time
+    async def test_it_opens_when_somebody_got_an_answer_but_for_what_the_server_asked_for(self) -> None:
+        clock = VirtualClock()
+        gate = Gate(clock=clock, random=_Highest())
+        gate.failed(REFUSED)
+        gate.answered()
+        assert gate.wait == 0.0
+        gate.failed(TooManyRequests("busy", 20.0))
+        gate.answered()
+        gate.succeeded()
+        assert gate.wait == 20.0
 
 
 class _Highest(SeededRandom):

@@ -267,6 +267,15 @@ class TestFailures:
         written = await scene.write(create("a"), create("b"))
         assert names(written) == {"skipped": ["create a", "create b"]}
         assert written.complete
+        assert written.terminating
+
+    @virtual_time
+    async def test_what_never_reached_the_server_need_not_be_looked_for(self) -> None:
+        scene = Scene()
+        scene.fail("create a", Unavailable("refused", connected=False))
+        scene.fail("create b", UNAVAILABLE)
+        written = await scene.write(create("a"), create("b"))
+        assert written.unanswered == (create("b"),)
 
     @virtual_time
     async def test_a_server_that_is_busy_ends_the_round_and_says_for_how_long(self) -> None:
