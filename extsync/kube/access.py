@@ -96,7 +96,7 @@ async def load_access(
 
     Raises ConfigError, with the place and the cure, where that leads to nothing usable. It does not connect.
     """
-    paths = kubeconfig.find(kubeconfig_path, environ=environ, home=home or Path.home())
+    paths = kubeconfig.find(kubeconfig_path, environ=environ, home=home or _home())
     if paths:
         return await _from_kubeconfig(paths, context, clock=clock, environ=environ)
     in_pod = environ.get("KUBERNETES_SERVICE_HOST") and (service_account / "token").exists()
@@ -107,6 +107,16 @@ async def load_access(
             + "; name a kubeconfig with --kubeconfig"
         )
     return await _from_service_account(service_account, clock=clock, environ=environ)
+
+
+def _home() -> Path:
+    """The user's home. Where there is none, as for a user by number alone without $HOME, it is ``/`` from now on, as
+    container runtimes have it: kubernetes-asyncio cannot be imported without one."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
+        return Path("/")
 
 
 async def _from_service_account(directory: Path, *, clock: Clock, environ: Mapping[str, str]) -> Access:

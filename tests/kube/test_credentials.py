@@ -189,6 +189,16 @@ async def test_an_issued_certificate_is_used_for_connections_instead_of_a_header
     assert loaded == [("certificate", "key")]
 
 
+async def test_what_holds_a_secret_shows_none_in_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret")
+    file = TokenFile(tmp_path / "token", clock=VirtualClock())
+    await file.headers()
+    plugin = credentials(ScriptedPlugin(token("s3cret")))
+    await plugin.headers()
+    for holder in (file, plugin):
+        assert "s3cret" not in repr(holder)
+
+
 # ---- client certificates --------------------------------------------------------------------------------------------
 
 
