@@ -15,6 +15,7 @@ from extsync.engine.telling import transitions
 from extsync.engine.tidings import Tidings
 from extsync.kube.writer import ObjectKey
 from extsync.model import Endpoint, Outcome
+from extsync.plan.deference import Deference
 from extsync.plan.policy import Refusal
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Kept:
         self.rests_until = 0.0
         self.frozen = False
         self.leads = False
+        self.deference = Deference()
         self.denied: frozenset[str] = frozenset()
         self.withheld = ""
         self.unanswered: dict[ObjectKey, Change] = {}
@@ -59,9 +61,11 @@ class Kept:
             self._tallied = endpoints, tally(endpoints)
         return self._tallied[1]
 
-    def begin_to_lead(self) -> None:
+    def begin_to_lead(self, now: float) -> None:
         """What was decided beside another replica is to be published from now on."""
-        self.state.take_over()
+        timings = [rule.timing for rule in self.state.prepared.rules]
+        patience = (t.period * max(t.failure_threshold, t.success_threshold) + t.timeout for t in timings)
+        self.state.take_over(self.deference.take_over(now, max(patience, default=0.0)))
         self.rests_until = 0.0
         self.leads = True
 

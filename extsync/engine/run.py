@@ -362,13 +362,15 @@ class Engine:
             return self._stand_by(kept, now)
         published = kept.state.published(current)
         verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules, published=published)
+        verdicts = kept.deference.apply(candidates, verdicts, now)
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
         self._plan_seconds.observe(clock.monotonic() - now)
         kept.tell_sources(now)
         kept.report(decision, self._probing.remarks(key))
-        if decision.look_again is not None:
-            self._queue.add_after(key, max(SOONEST, decision.look_again - now))
+        for at in filter(None, (decision.look_again, kept.deference.look_again)):
+            self._queue.add_after(key, max(SOONEST, at - now))
         if not kept.leads:
+            kept.deference.note(candidates, decision.judged, verdicts, published, now)
             return Written()
         self._isolation.record(kept, current.service)
         record_denials(kept, current.service, self._recorder)
@@ -384,7 +386,7 @@ class Engine:
         leads = self._leadership.leads(kept.state.key)
         if leads and not kept.leads:
             self._publisher.afresh(kept.state.key)
-            kept.begin_to_lead()
+            kept.begin_to_lead(self._world.clock.monotonic())
         kept.leads = leads
 
     def _stand_by(self, kept: Kept, now: float) -> Written:

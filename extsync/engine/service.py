@@ -7,7 +7,7 @@ run once share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -19,7 +19,7 @@ from extsync.engine.guarding import Guarding
 from extsync.engine.memos import MergeMemo, PublishedMemo, unusable, wholly_denied
 from extsync.engine.prepare import Prepared
 from extsync.engine.remarks import all_denied, in_trouble, set_aside, useless, waits_for
-from extsync.model import Backend, Endpoint, Observation, ServiceKey, State, Verdict
+from extsync.model import Backend, Endpoint, Identity, Observation, ServiceKey, State, Verdict
 from extsync.plan.damp import Damping, damp
 from extsync.plan.judge import Judged, judge
 from extsync.plan.merge import Admission, Candidate, Merged, SourceSet, Tier
@@ -127,9 +127,12 @@ class ServiceState:
         self._asked_since = {name: at for name, at in self._asked_since.items() if name in sources}
         self._tier_state = None  # priorities may mean something else from now on
 
-    def take_over(self) -> None:
-        """Begins to lead: until now another replica published, so what was taken over from there is read once more."""
-        self._judged.recall()
+    def take_over(self, defers_to: Container[Identity] = ()) -> None:
+        """Begins to lead: until now another replica published, so what was taken over from there is read once more.
+
+        So is what is published of ``defers_to``.
+        """
+        self._judged.recall(defers_to)
         self.settled = False  # which tiers are found published is asked once more
 
     def rest(self) -> None:

@@ -314,7 +314,8 @@ class Elector:
             return holder == self._identity
         if self._is_open():
             return holder != self._identity
-        return self._role is _Role.STANDS and lease_record.is_released(spec)
+        joins = self._shared and holder == self._identity
+        return self._role is _Role.STANDS and (joins or lease_record.is_released(spec))
 
     def _extend(self, sent: float) -> None:
         if self._role is _Role.GIVES_UP:

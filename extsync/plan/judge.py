@@ -6,7 +6,7 @@ keeps its state until its own thresholds are met.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import compress
 from typing import Protocol
 
@@ -36,9 +36,9 @@ class Judged:
         self.verdicts: tuple[Verdict | None, ...] = ()
         self.endpoints: tuple[Endpoint, ...] = ()
 
-    def recall(self) -> None:
-        """Forgets what was decided without a verdict, so that the next call takes it from what is published then."""
-        kept = [e.why not in (Why.KEPT, Why.NEW) for e in self.endpoints]
+    def recall(self, more: Container[Identity] = ()) -> None:
+        """Forgets what was decided without a verdict, and ``more``, so that the next call reads what is published."""
+        kept = [e.why not in (Why.KEPT, Why.NEW) and e.identity not in more for e in self.endpoints]
         self.candidates = tuple(compress(self.candidates, kept))
         self.verdicts = tuple(compress(self.verdicts, kept))
         self.endpoints = tuple(compress(self.endpoints, kept))

@@ -99,7 +99,8 @@ async def test_a_stop_hands_over_at_once() -> None:
 
 @virtual_time
 async def test_a_flip_during_a_hand_over_is_not_lost() -> None:
-    """Whatever the moment at which the first replica stops, the flip is shown in time."""
+    """Whatever the moment at which the first replica stops, the flip is shown in time, and written once: who takes over
+    may have noticed less so far than what is published."""
     for tenths in range(0, 50, 7):
         stage = Replicas()
         stage.up(A, B)
@@ -113,7 +114,7 @@ async def test_a_flip_during_a_hand_over_is_not_lost() -> None:
             await stage.rig.until(stage.rig.agree("orders", {**not_ready(A), **ready(B)}), within=SHOWN)
             assert stage.rig.clock.monotonic() - began <= SHOWN + HANDED_OVER
             await stage.rig.clock.sleep(60)
-            assert stage.rig.published("orders") == {**not_ready(A), **ready(B)}
+            assert [write.verb for write in stage.since(began)] == ["update", "update"]
             assert_in_order(stage.writes)
 
 

@@ -156,6 +156,22 @@ async def test_from_one_shard_to_several_and_back() -> None:
         assert set(writers(stage).values()) == {back.name}
 
 
+@virtual_time
+async def test_a_replica_that_was_without_the_api_server_joins_the_others_again() -> None:
+    """Although the Lease that they share is renewed by one or another of them all the time."""
+    stage = Replicas()
+    stage.up(*ALL)
+    async with stage.running():
+        replicas = await started(stage, 4)
+        before = writers(stage)
+        replicas[0].cut()
+        await stage.rig.clock.sleep(60)
+        assert replicas[0].name not in writers(stage).values()
+        replicas[0].faults = lambda verb, kind, at: None
+        await stage.rig.clock.sleep(SETTLED + 30.0)
+        assert writers(stage) == before
+
+
 def cut(replica: Replica, *addresses: str) -> None:
     """The replica alone has no route to the backends any more."""
     for address in addresses or ALL:

@@ -1,0 +1,89 @@
+"""Deference: what another replica published stays for a while where it may know better than this one. Pure.
+
+Replicas probe at different moments. One that takes over may not have noticed yet what the one before it has published,
+and its own verdict from before must not undo that. So while another replica leads it is noted where published states
+turn away from what this one decided; where it was this one's verdict that turned, that is the newer word, to be
+published at once. What was noted stays as it is published until this replica's verdict changes, or has had the time to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import NamedTuple
+
+from extsync.model import UNKNOWN, Endpoint, Health, Identity, Verdict
+from extsync.plan.judge import States
+from extsync.plan.merge import Candidate
+
+
+class _Kept(NamedTuple):
+    """An endpoint that stays as published until then, as long as this replica's verdict stays the same."""
+
+    until: float
+    health: Health
+
+
+class Deference:
+    """What one replica notes of one service. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._ahead: dict[Identity, float] = {}
+        self._last: dict[Identity, Health] = {}
+        self._kept: dict[Identity, _Kept] = {}
+
+    def note(
+        self,
+        candidates: Sequence[Candidate],
+        judged: Sequence[Endpoint],
+        verdicts: Sequence[Verdict | None],
+        published: States,
+        now: float,
+    ) -> None:
+        """A look while another replica leads; the first three are aligned."""
+        ahead: dict[Identity, float] = {}
+        last: dict[Identity, Health] = {}
+        for candidate, endpoint, verdict in zip(candidates, judged, verdicts, strict=True):
+            if verdict is None:
+                continue
+            identity = candidate.identity
+            last[identity] = verdict.health
+            shown = published.get(identity)
+            if shown is not None and shown is not endpoint.state:
+                turned = self._last.get(identity, verdict.health) is not verdict.health
+                ahead[identity] = -inf if turned else self._ahead.get(identity, now)
+        self._ahead, self._last, self._kept = ahead, last, {}
+
+    def take_over(self, now: float, patience: float) -> frozenset[Identity]:
+        """Begins to lead; returns the endpoints that stay as published for now.
+
+        ``patience``: seconds in which this replica's verdict would follow what the other one saw.
+        """
+        self._kept = {
+            identity: _Kept(since + patience, self._last[identity])
+            for identity, since in self._ahead.items()
+            if since + patience > now
+        }
+        self._ahead, self._last = {}, {}
+        return frozenset(self._kept)
+
+    def apply(
+        self, candidates: Sequence[Candidate], verdicts: tuple[Verdict | None, ...], now: float
+    ) -> tuple[Verdict | None, ...]:
+        """``verdicts``, aligned with ``candidates``, but unknown for those that stay; the same object if none do."""
+        if not self._kept:
+            return verdicts
+        kept: dict[Identity, _Kept] = {}
+        changed = list(verdicts)
+        for place, (candidate, verdict) in enumerate(zip(candidates, verdicts, strict=True)):
+            one = self._kept.get(candidate.identity)
+            if one is not None and verdict is not None and verdict.health is one.health and now < one.until:
+                kept[candidate.identity] = one
+                changed[place] = UNKNOWN
+        self._kept = kept
+        return tuple(changed)
+
+    @property
+    def look_again(self) -> float | None:
+        """When the first of them has stayed for long enough; None: there is none."""
+        return min((one.until for one in self._kept.values()), default=None)
