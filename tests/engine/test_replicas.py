@@ -155,6 +155,19 @@ async def test_a_lease_is_not_released_while_a_write_may_still_arrive() -> None:
 
 
 @virtual_time
+async def test_a_stop_without_the_api_server_takes_seconds_at_most() -> None:
+    stage = Replicas()
+    stage.up(A)
+    async with stage.running():
+        first, _ = await pair(stage, orders(A))
+        first.cut()
+        began = stage.rig.clock.monotonic()
+        await first.stop()
+        assert stage.rig.clock.monotonic() - began <= HANDED_OVER
+        await stage.moved("orders", first, within=BY_EXPIRY)
+
+
+@virtual_time
 async def test_a_leader_without_the_api_server_stops_in_time_and_goes_on_as_a_standby() -> None:
     stage = Replicas()
     stage.up(A, B)
