@@ -320,6 +320,7 @@ class ServiceState:
             endpoints,
             self.prepared.pack_policy,
             wish=self.prepared.wish,
+            settled=self.settled,
             triggered=self._triggered,
             memo=self._memo,
         )

@@ -17,6 +17,12 @@ def ours_show(shown: Iterable[Endpoint], ours: Iterable[EndpointSlice], desired:
     return all(place in have or place not in wanted for place in _places_of(shown))
 
 
+def desires(desired: Buckets, shown: Iterable[Endpoint]) -> bool:
+    """Whether all of ``shown`` is desired."""
+    wanted = {place for place, _ in _desired(desired)}
+    return wanted.issuperset(_places_of(shown))
+
+
 def mirror_shows(mirrored: Iterable[EndpointSlice], desired: Buckets) -> bool:
     """Whether ``mirrored`` show all that is desired, ready where it is to be ready."""
     have = {

@@ -55,6 +55,7 @@ class _Question(msgspec.Struct, frozen=True):
     endpoints: tuple[Endpoint, ...]
     policy: PackPolicy
     wish: ServiceWish | None
+    settled: bool
 
     def same_as(self, other: _Question) -> bool:
         mine, others = self.current, other.current
@@ -66,6 +67,7 @@ class _Question(msgspec.Struct, frozen=True):
             and all(map(is_, mine.slices, others.slices))
             and self.policy == other.policy
             and self.wish == other.wish
+            and self.settled is other.settled
         )
 
 
@@ -76,19 +78,21 @@ def plan(
     policy: PackPolicy,
     *,
     wish: ServiceWish | None = None,
+    settled: bool = True,
     triggered: str | None = None,
     memo: PlanMemo | None = None,
 ) -> Plan:
     """The changes that make ``current`` publish ``endpoints``, in the order in which they are to be made.
 
-    ``wish`` is the Service that the manifest keeps, None where it has to exist. ``triggered`` is the time of what
+    ``wish`` is the Service that the manifest keeps, None where it has to exist. ``settled``: every source has reported,
+    so that what is not among ``endpoints`` is not wanted. ``triggered`` is the time of what
     caused this plan (``metadata.trigger_time``); it goes onto what is written and by itself causes no write. With the
     same ``memo`` in the next call for this service the cost of that follows what changed since.
 
     Each plan is made from the present state of everything: what cannot be done yet is left to a later one.
     """
     memo = PlanMemo() if memo is None else memo
-    question = _Question(current, endpoints, policy, wish)
+    question = _Question(current, endpoints, policy, wish, settled)
     if memo.asked is None or not memo.answer.changes.is_empty or not question.same_as(memo.asked):
         memo.answer = _plan(key, question, triggered, memo)
         memo.asked = question
@@ -103,7 +107,15 @@ def _plan(key: ServiceKey, question: _Question, triggered: str | None, memo: Pla
     if service is None:
         outlived = outlived_changes(question.current.slices, question.policy.owner)
         return Plan(Changes((*applies, *outlived)), () if applies else (_no_service(key),))
-    publication = publish(question.current, service, question.endpoints, question.policy, triggered, memo.publication)
+    publication = publish(
+        question.current,
+        service,
+        question.endpoints,
+        question.policy,
+        triggered,
+        memo.publication,
+        settled=question.settled,
+    )
     refusals += publication.refusals
     if refusals and not publication.is_started:
         return Plan(refusals=refusals)

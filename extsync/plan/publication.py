@@ -11,7 +11,7 @@ from extsync.model import Endpoint
 from extsync.objects import SKIP_MIRROR_LABEL, Endpoints, EndpointSlice, Service
 from extsync.plan.advice import advice_on, unknown_ports
 from extsync.plan.buckets import Buckets
-from extsync.plan.cover import mirror_shows, ours_show
+from extsync.plan.cover import desires, mirror_shows, ours_show
 from extsync.plan.endpoints import endpoints_adoptable, endpoints_are_ours, endpoints_change, endpoints_refusal
 from extsync.plan.held import SliceMemo
 from extsync.plan.metadata import Frame
@@ -76,8 +76,14 @@ def publish(
     policy: PackPolicy,
     triggered: str | None,
     memo: PublicationMemo,
+    *,
+    settled: bool = True,
 ) -> Publication:
-    """The changes that make ``current`` show ``endpoints``: creates and updates first, deletes last."""
+    """The changes that make ``current`` show ``endpoints``: creates and updates first, deletes last.
+
+    ``settled`` as in ``plan.plan``: until then what is to be taken over stays where it has endpoints that cannot be
+    published, such as those of addresses that are not allowed.
+    """
     view = _View(current, service, policy, memo.owners)
     if service.spec.type == "ExternalName":
         return _unpublish(view, endpoints)
@@ -91,14 +97,17 @@ def publish(
         changes += pack(buckets, view.ours, frame=frame, taken=view.names, triggered=triggered, memo=memo.slices)
     else:
         changes += [Delete.of(slice_, _MIRRORED) for slice_ in view.ours]
-    changes += _endpoints_changes(view, phase, buckets, frame, triggered, memo.subsets)
-    replaced, waiting = _replaced(view, phase, buckets, refused=bool(refusals))
-    changes += (Delete.of(slice_, _TAKEN_OVER, adopts=True) for slice_ in replaced)
+    waiting = None if settled or view.shows_only_what(buckets) else _FOR_SOURCES
+    if waiting is None or not view.adopts_endpoints:
+        changes += _endpoints_changes(view, phase, buckets, frame, triggered, memo.subsets)
+    if waiting is None and not refusals:
+        replaced, waiting = _replaced(view, phase, buckets)
+        changes += (Delete.of(slice_, _TAKEN_OVER, adopts=True) for slice_ in replaced)
     return Publication(
         tuple(sorted(changes, key=lambda change: isinstance(change, Delete))),
         refusals,
         advice_on(service, endpoints, buckets, view.foreign),
-        tuple(note for note in (phase.waiting or waiting,) if note is not None),
+        tuple(note for note in (waiting or phase.waiting,) if note is not None),
         view.is_started,
         bool(unknown_ports(service, buckets)),
     )
@@ -144,6 +153,14 @@ class _View:
             self.foreign += _cured(self.mirrored, _cure_of_mirror(current.endpoints, service, policy.owner))
         # The mirror's slices of an object of ours are one with it, and come and go by its label.
         self.is_started = bool(self.ours) or (self.endpoints is not None and not self.adopts_endpoints)
+
+    def shows_only_what(self, desired: Buckets) -> bool:
+        """Whether all that the objects to be taken over show is among ``desired``."""
+        if not (self.adopted or self.adopts_endpoints):
+            return True
+        shown = [endpoint for slice_ in self.adopted for endpoint in read_slice(slice_)]
+        shown += read_endpoints(self.endpoints) if self.adopts_endpoints else ()
+        return desires(desired, shown)
 
 
 def _cured(slices: Iterable[EndpointSlice], cure: str) -> Iterator[tuple[EndpointSlice, str]]:
@@ -211,12 +228,10 @@ def _endpoints_changes(
     return [change] if change is not None else []
 
 
-def _replaced(
-    view: _View, phase: Phase, buckets: Buckets, *, refused: bool
-) -> tuple[list[EndpointSlice], Notice | None]:
+def _replaced(view: _View, phase: Phase, buckets: Buckets) -> tuple[list[EndpointSlice], Notice | None]:
     """The slices of nobody that go in this plan: all of them, once what is published in their place is seen to show
     their endpoints; and what that waits for."""
-    if not view.adopted or refused:
+    if not view.adopted:
         return [], None
     if not phase.slices:
         return (view.adopted, None) if mirror_shows(view.mirrored, buckets) else ([], _FOR_THE_MIRROR)
@@ -227,6 +242,11 @@ def _replaced(
 _FOR_THE_MIRROR = Notice(
     "WaitingForMirror",
     "not yet: slices that nobody keeps go when those that Kubernetes makes of the Endpoints show the same addresses",
+)
+_FOR_SOURCES = Notice(
+    "WaitingForSources",
+    "not yet: objects that nobody keeps show endpoints that cannot be published; they stay until every source has "
+    "reported",
 )
 _FOR_OURS = Notice(
     "WaitingForSlices",

@@ -175,6 +175,29 @@ async def test_what_no_source_names_stays_until_each_has_reported() -> None:
         await rig.until(rig.agree("orders", ready(A)), within=2)
 
 
+@pytest.mark.parametrize("kind", [EndpointSlice, Endpoints])
+@virtual_time
+async def test_what_cannot_be_published_stays_where_it_is_until_each_source_has_reported(
+    kind: type[EndpointSlice] | type[Endpoints], caplog: pytest.LogCaptureFixture
+) -> None:
+    """At a port that the Service has not; the same holds for addresses that are not allowed."""
+    rig = Rig()
+    rig.up(A)
+    a_service(rig)
+    theirs: dict[str, Any] = slice_of(A) if kind is EndpointSlice else endpoints_of(A)
+    ports = theirs["ports"] if kind is EndpointSlice else theirs["subsets"][0]["ports"]
+    ports[0].update({"name": "old", "port": 81})
+    rig.store.put(kind, theirs)
+    before = rig.store.raw(kind, NAMESPACE, theirs["metadata"]["name"])
+    async with rig.running(manifest("orders", feed(), rack(B), service=None, policy=IF_UNMANAGED)):
+        await rig.clock.sleep(120)
+        assert rig.store.raw(kind, NAMESPACE, theirs["metadata"]["name"]) == before
+        assert list(states(rig, B)), "additions do not wait"
+        rig.feed().found(A)
+        await rig.until(lambda: managers(rig) == {"extsync.dev"}, within=5)
+    assert "they stay until every source has reported" in caplog.text
+
+
 @virtual_time
 async def test_what_cannot_be_read_is_not_taken_for_empty() -> None:
     rig = Rig()
