@@ -28,8 +28,8 @@ class Kept:
     ``unanswered`` are writes of which it is not known whether they were made. ``rests_until`` is the monotonic time
     before which no change of verdicts causes a look at it. ``leads``: this replica has led for it without a gap since
     the last look. ``reports`` are how many there were of each source, by outcome, ``journal`` is what was said
-    lately. ``refused`` is of what there have been events; ``denied`` are the denied backends, in words, of which there
-    have been.
+    lately. ``refused`` is of what there have been events, ``contested_fields`` are the conflicts of fields, in words,
+    and ``denied`` the denied backends, in words, of which there have been.
     """
 
     def __init__(self, state: ServiceState, sources: RunningSources, journal: Journal) -> None:
@@ -48,6 +48,7 @@ class Kept:
         self.withheld = ""
         self.unanswered: dict[ObjectKey, Change] = {}
         self.refused: frozenset[Refusal] = frozenset()
+        self.contested_fields: frozenset[str] = frozenset()
         self.reports: Counter[tuple[str, Outcome]] = Counter()
         self._tidings = Tidings()
         self._remarked: frozenset[str] = frozenset()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from extsync.changes import Delete, Update
 from extsync.engine.kept import Kept
-from extsync.engine.telling import object_name
+from extsync.engine.telling import failure, object_name
+from extsync.errors import FieldConflict
 from extsync.kube.events import Recorder
 from extsync.kube.writer import Written
 from extsync.objects import Endpoints, KubeObject, Service
@@ -35,8 +36,16 @@ class Ownership:
             for obj in _concerned(refusal, current):
                 self._recorder.tell(obj, "Warning", reason, str(refusal))
 
-    def adopted(self, written: Written, service: Service | None) -> None:
-        """Puts an event where an object was taken over."""
+    def written(self, kept: Kept, written: Written, service: Service | None) -> None:
+        """Puts an event where an object was taken over, and where fields of the Service are another manager's."""
+        self._tell_adopted(written, service)
+        conflicts = [failure(one.change, one.error) for one in written.failed if isinstance(one.error, FieldConflict)]
+        known, kept.contested_fields = kept.contested_fields, frozenset(conflicts)
+        for text in conflicts:
+            if text not in known and service is not None:
+                self._recorder.tell(service, "Warning", CONFLICT, text)
+
+    def _tell_adopted(self, written: Written, service: Service | None) -> None:
         for done in written.done:
             change = done.change
             if not isinstance(change, Update | Delete) or not change.adopts:

@@ -379,7 +379,7 @@ class Engine:
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
         written = await self._publisher.write(kept, decision.plan.changes)
-        self._ownership.adopted(written, current.service)
+        self._ownership.written(kept, written, current.service)
         return written
 
     def _see_who_leads(self, kept: Kept) -> None:

@@ -252,9 +252,12 @@ async def test_endpoints_that_somebody_keeps_are_refused_with_an_event(metadata:
     rig.store.put(Endpoints, endpoints_of(A, **metadata))
     before = rig.versions([Endpoints])
     async with rig.running(adopting(A)):
-        await rig.clock.sleep(120)
+        await rig.clock.sleep(60)
+        rig.manifests.put(adopting(A, B))
+        await rig.clock.sleep(60)
     assert rig.versions([Endpoints]) == before
     assert "extsync.dev" not in managers(rig)
+    assert {event["count"] for event in rig.store.dump(Event, NAMESPACE)} == {1}
     told = events(rig, "OwnershipConflict")
     assert [kind for kind, _ in told] == ["Service", "Endpoints"], "once each"
     assert all("are kept by" in message for _, message in told)

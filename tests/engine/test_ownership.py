@@ -274,3 +274,19 @@ async def test_a_slice_that_somebody_deletes_again_and_again_backs_off_too(caplo
             await rig.clock.sleep(0.5)
     assert deleted < 25
     assert "last by somebody who deletes it" in caplog.text
+
+
+@virtual_time
+async def test_fields_of_the_service_that_another_manager_took_over_are_told_by_an_event() -> None:
+    rig = Rig()
+    async with rig.running(plain("orders", A, service={"sessionAffinity": "ClientIP"})):
+        await rig.until(rig.agree("orders", ready(A)), within=2)
+        service = rig.store.raw(Service, NAMESPACE, "orders")
+        service["spec"]["sessionAffinity"] = "None"
+        service["spec"].pop("sessionAffinityConfig", None)
+        rig.store.put(Service, service, field_manager="kubectl-edit")
+        await rig.clock.sleep(600)
+    (event,) = [e for e in rig.store.dump(Event, NAMESPACE) if e["reason"] == "OwnershipConflict"]
+    assert event["involvedObject"]["kind"] == "Service"
+    assert "kubectl-edit" in event["message"]
+    assert event["count"] == 1

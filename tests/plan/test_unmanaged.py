@@ -9,6 +9,8 @@ import pytest
 
 from extsync.objects import Endpoints, EndpointSlice, ObjectMeta, OwnerReference, Service
 from extsync.plan.ownership import SliceOwners, Whose, whose
+from extsync.plan.plan import Current
+from extsync.plan.removal import removal
 from extsync.plan.unmanaged import endpoints_keeper, slice_keeper
 from tests.plan.cluster import UID, service
 
@@ -91,6 +93,13 @@ def test_labels_that_a_controller_copied_from_the_service_say_nothing() -> None:
     old_server = ({"manager": "kube-controller-manager", "operation": "Update"},)
     assert endpoints_keeper(endpoints(labels={TOOL: "Helm"}, managed_fields=old_server), of_helm) is None
     assert endpoints_keeper(endpoints(labels={TOOL: "Kustomize"}, managed_fields=old_server), of_helm)
+
+
+def test_endpoints_with_an_owner_label_that_a_controller_copied_are_not_ours_to_remove() -> None:
+    copied = endpoints(labels={"extsync.dev/owner": "default", ENDPOINTS_MANAGED_BY: "endpoint-controller"}, uid="1")
+    assert removal(Current(service(), endpoints=copied), "default").is_empty
+    ours = endpoints(labels=copied.labels, uid="1", owner_references=(OURS_TO_BE,))
+    assert len(removal(Current(service(), endpoints=ours), "default")) == 1
 
 
 def test_slices_of_names_are_left_alone() -> None:
