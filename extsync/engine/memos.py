@@ -25,7 +25,9 @@ class MergeMemo:
     ) -> Merged:
         asked = (ports, sets, families, admission)
         if asked != self._asked:  # equal sets are mostly the same objects, so this is quick
-            self._asked, self._merged = asked, merge(ports, sets, families=families, admission=admission)
+            self._asked, merged = asked, merge(ports, sets, families=families, admission=admission)
+            if merged != self._merged:  # a node that comes changes what is allowed, and mostly nothing here
+                self._merged = merged
         return self._merged
 
 

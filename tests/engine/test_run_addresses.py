@@ -168,6 +168,19 @@ async def test_a_source_of_which_all_is_denied_has_none_and_one_that_makes_no_se
 
 
 @virtual_time
+async def test_a_source_that_suddenly_names_only_what_is_denied_is_guarded_and_believed_in_the_end() -> None:
+    rig = Rig(options=options())
+    before = tuple(f"192.0.2.{last}" for last in range(11, 21))
+    rig.feed().found(*before)
+    async with rig.running(manifest("orders", feed(), **UNCHECKED)):
+        await rig.until(rig.agree("orders", ready(*before)), within=2)
+        rig.feed().found(*(f"10.96.0.{last}" for last in range(11, 21)))
+        await rig.clock.sleep(300)
+        assert rig.published("orders") == ready(*before)
+        await rig.until(rig.agree("orders", {}), within=600)
+
+
+@virtual_time
 async def test_a_backend_whose_probe_would_go_to_a_denied_address_is_neither_probed_nor_published() -> None:
     rig = Rig(options=options(contacted=Lists(denied=("198.51.100.0/24",))))
     rig.up(A, "198.51.100.1")
@@ -290,6 +303,21 @@ async def test_what_may_not_be_read_is_said_once_and_read_as_soon_as_it_may_be(
     assert line.startswith(
         "addresses of pods and nodes are not denied but for those that podCidrs and nodeCidrs of the"
     )
+
+
+@virtual_time
+async def test_a_node_that_is_none_of_its_backends_changes_nothing_of_a_service() -> None:
+    rig = Rig(options=reading())
+    put_services(rig, "10.96.0.0/12")
+    async with rig.running(manifest("orders", rack(A), **UNCHECKED)):
+        await rig.until(rig.agree("orders", ready(A)), within=12)
+        state, _ = rig.engine.services()[key("orders")]
+        candidates, policy = state.merged.candidates, state.policy
+        with rig.recorded() as writes:
+            put_node(rig, "edge-1", address=B, pods="10.244.0.0/16")
+            await rig.until(lambda: state.policy is not policy, within=12)
+            assert state.merged.candidates is candidates
+        assert writes == []
 
 
 @virtual_time
