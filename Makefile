@@ -5,13 +5,15 @@ READY := .venv/.ready
 LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --upgrade \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 ARGS ?=
+SEEDS ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock image clean
+.PHONY: help demo test simulate lint format bench lock image clean
 
 help:
 	@echo 'make demo      show extsync at work on this machine, without a cluster (ARGS=--once: one round)'
 	@echo 'make test      all tests: fast, real sockets, real control plane (ARGS="-m sockets": one tier)'
+	@echo 'make simulate  the engine under SEEDS=2000 runs of simulated disasters (ARGS="--seed 7": one, with its log)'
 	@echo 'make lint      style, types and layers'
 	@echo 'make format    apply the style'
 	@echo 'make bench     print figures of speed and memory'
@@ -26,6 +28,10 @@ demo: $(READY)
 test: $(READY)
 	@echo '==> tests: fast, then real sockets on loopback, then a real control plane'
 	@$(BIN)/python -m pytest $(ARGS)
+
+simulate: $(READY)
+	@echo '==> the engine in virtual time, under accidents drawn from $(SEEDS) seeds'
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 lint: $(READY)
 	@echo '==> ruff: style'

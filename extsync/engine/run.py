@@ -406,7 +406,7 @@ class Engine:
         if not (kept.leads or changes.is_empty):
             return Written()
         written = await self._publisher.write(kept, changes)
-        if self._services.get(key) is kept and written.complete and not written.skipped:
+        if self._services.get(key) is kept and len(written.done) == len(changes):
             del self._services[key]
             self._publisher.forget(key)
             self._adoptees.forget(key)

@@ -15,6 +15,7 @@ import msgspec
 
 from extsync.changes import ApplyService, Change, Delete
 from extsync.objects import FIELD_MANAGER, Endpoints, EndpointSlice, KubeObject
+from extsync.plan.metadata import controller_uid
 
 FREE = 5
 """Repetitions without a pause: edits by hand are put right at once."""
@@ -62,7 +63,10 @@ def wait_before(contest: Contest | None, content: bytes, now: float) -> float:
 
 
 def content_of(change: Change) -> bytes:
-    """What a change makes of its object, as a digest; others may have annotations and owner references of their own."""
+    """What a change makes of its object, as a digest; others may have annotations and owner references of their own.
+
+    The Service that controls it counts: what belonged to one that is gone was not undone by a rival.
+    """
     if isinstance(change, Delete):
         return b"deleted"
     plain: Any = change.body if isinstance(change, ApplyService) else _content(change.obj)
@@ -72,9 +76,9 @@ def content_of(change: Change) -> bytes:
 def _content(obj: KubeObject) -> Any:
     match obj:
         case EndpointSlice():
-            return [obj.labels, obj.address_type, obj.endpoints, obj.ports]
+            return [controller_uid(obj), obj.labels, obj.address_type, obj.endpoints, obj.ports]
         case Endpoints():
-            return [obj.labels, obj.subsets]
+            return [controller_uid(obj), obj.labels, obj.subsets]
     return obj
 
 

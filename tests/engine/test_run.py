@@ -132,6 +132,21 @@ async def test_a_removal_that_fails_is_tried_again() -> None:
 
 
 @virtual_time
+async def test_a_removal_waits_for_what_became_of_a_write_without_an_answer() -> None:
+    rig = Rig()
+    async with rig.running(plain("orders", A), plain("carts", B)):
+        await rig.until(rig.agree("orders", ready(A)), within=1)
+        rig.faults = lambda verb, kind, at: Fault(lost=True) if (verb, at[1]) == ("update", "orders") else None
+        rig.manifests.put(plain("orders", A, C), plain("carts", B))
+        await rig.clock.sleep(11)
+        rig.manifests.put(plain("carts", B))
+        await rig.clock.sleep(59)
+        rig.faults = None
+        await rig.until(lambda: not rig.has_service("orders"), within=31)
+        assert list(rig.engine.services()) == [key("carts")]
+
+
+@virtual_time
 async def test_a_manifest_that_comes_back_while_its_objects_leave_is_kept_again() -> None:
     rig = Rig()
     async with rig.running(plain("orders", A), plain("carts", B)):

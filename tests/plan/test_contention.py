@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from extsync.changes import Create, Delete, Update
-from extsync.objects import EndpointSlice, ObjectMeta, SliceEndpoint
+from extsync.objects import EndpointSlice, ObjectMeta, OwnerReference, SliceEndpoint
 from extsync.plan.contention import FREE, LONGEST, QUIET, Contest, after_write, content_of, rivals, wait_before
 
 SLICE = EndpointSlice(
@@ -73,6 +73,16 @@ def test_content_is_what_extsync_keeps_of_an_object() -> None:
     assert content_of(Create(SLICE)) == content_of(Update(annotated))
     others = {content_of(Update(relabelled)), content_of(Update(emptied)), content_of(Delete.of(SLICE, ""))}
     assert len(others | {content_of(Create(SLICE))}) == 4
+
+
+def test_the_object_of_another_service_of_the_name_is_new() -> None:
+    def owned_by(uid: str) -> EndpointSlice:
+        owner = OwnerReference(api_version="v1", kind="Service", name="s", uid=uid, controller=True)
+        return msgspec.structs.replace(
+            SLICE, metadata=msgspec.structs.replace(SLICE.metadata, owner_references=(owner,))
+        )
+
+    assert content_of(Create(owned_by("1"), "why")) != content_of(Create(owned_by("2"), "why"))
 
 
 @pytest.mark.parametrize(

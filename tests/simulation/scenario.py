@@ -1,179 +1,145 @@
-"""The scripted world of a simulation: manifests, sources that say what they are told, backends that go up and down.
+"""The scripted world of a simulation: which services there are, what belongs into them, and what is up.
 
-Three services show three ways of publishing: "rack" is static and checked, and publishes slices and Endpoints; "fleet"
+Four services show four ways of publishing: "rack" is static and checked, and publishes slices and Endpoints; "fleet"
 comes from two discovered sources, one of which has nothing and may say nothing, is checked and published in small
-slices; "legacy" comes from a discovered source, is
-not checked and published as Endpoints alone, which the mirroring controller makes slices of. The routers are static and
+slices; "legacy" comes from a discovered source, is not checked and published as Endpoints alone, which the mirroring
+controller makes slices of; "guest" comes and goes as a whole, and its check has a secret. The routers are static and
 checked, and never down: there has to be something to compare when the network of extsync itself fails.
 """
 
 from __future__ import annotations
 
-import asyncio
-import io
 from typing import Any
 
-from extsync.config.loader import LoadResult, load
-from extsync.model import Backend, Observation, Outcome, several
 from extsync.seams import Clock
-from extsync.seams.virtual_net import Behaviour, BlackHole, Failing, Listening, ScriptedProbeIO
+from extsync.seams.virtual_net import Behaviour, Failing, Listening, ScriptedProbeIO
 from extsync.sources import registry
-from extsync.sources.base import Emit, Source, SourceContext
+from extsync.sources.base import Source, SourceContext
+from tests.simulation.feeds import Feed
+from tests.simulation.manifests import Disk
 
 NAMESPACE = "sim"
 ROUTERS = {f"router-{number}": (f"192.0.2.{250 + number}",) for number in range(1, 4)}
-SERVICES = ("rack", "fleet", "legacy", *ROUTERS)
+SERVICES = ("rack", "fleet", "legacy", "guest", *ROUTERS)
 PORT = 80
 PERIOD, THRESHOLD, TIMEOUT = 2, 2, 1
 SLICE_LIMITS = (3, 2)
 """What the manifest of "fleet" says in turn; a lowered limit splits slices."""
+SECRET = "tok-5b1f9c0e77"
+"""Nobody is ever shown this."""
 
 RACK = tuple(f"192.0.2.{number}" for number in range(1, 6))
 FLEET = tuple(f"198.51.100.{number}" for number in range(1, 11))
 LEGACY = tuple(f"203.0.113.{number}" for number in range(1, 6))
-PARTS = ("even", "odd")
-"""The parts of each discovered source."""
-STATIC = {"rack": RACK, **ROUTERS}
-MORTAL = (*RACK, *FLEET)
+GUEST = ("192.0.2.101", "192.0.2.102")
+STATIC = {"rack": RACK, "guest": GUEST, **ROUTERS}
+MORTAL = (*RACK, *FLEET, *GUEST)
 """Backends that go up and down."""
 CHECKED = (*MORTAL, *(address for addresses in ROUTERS.values() for address in addresses))
+SLICES_ONLY = ("fleet",)
+ENDPOINTS_ONLY = ("legacy",)
 
 _TIMES = f"periodSeconds: {PERIOD}, failureThreshold: {THRESHOLD}, timeoutSeconds: {TIMEOUT}"
-_CHECK = f"[{{tcpSocket: {{port: {PORT}}}, {_TIMES}}}]"
-_GUARD = "{window: 15s, confirmAfter: 15s}"
-"""Short, so that what the script removes has left when things are quiet."""
-_MANIFESTS = f"""
-apiVersion: extsync.dev/v1alpha1
-kind: ExternalService
-metadata: {{name: rack, namespace: {NAMESPACE}}}
-spec:
-  service: {{}}
-  ports: [{{port: {PORT}}}]
-  sources: [{{name: rack, static: {{backends: [{", ".join(f"{{address: {address}}}" for address in RACK)}]}}}}]
-  checks: {_CHECK}
-  policy: {{damping: {{max: 30s}}}}
----
-apiVersion: extsync.dev/v1alpha1
-kind: ExternalService
-metadata: {{name: fleet, namespace: {NAMESPACE}}}
-spec:
-  service: {{}}
-  ports: [{{port: {PORT}}}]
-  sources:
-  - {{name: fleet, hold: {{nodata: 30s}}, file: {{files: [fleet]}}}}
-  - {{name: silent, file: {{files: [silent]}}}}
-  checks: {_CHECK}
-  publish: [EndpointSlice]
-  policy: {{maxEndpointsPerSlice: LIMIT, damping: {{max: 30s}}, guard: {_GUARD}}}
----
-apiVersion: extsync.dev/v1alpha1
-kind: ExternalService
-metadata: {{name: legacy, namespace: {NAMESPACE}}}
-spec:
-  service: {{}}
-  ports: [{{port: {PORT}}}]
-  sources: [{{name: legacy, file: {{files: [legacy]}}}}]
-  publish: [Endpoints]
-  policy: {{guard: {_GUARD}}}
-"""
-
-_ROUTER = f"""
----
-apiVersion: extsync.dev/v1alpha1
-kind: ExternalService
-metadata: {{name: NAME, namespace: {NAMESPACE}}}
-spec:
-  service: {{}}
-  ports: [{{port: {PORT}}}]
-  sources: [{{name: router, static: {{backends: [{{address: ADDRESS}}]}}}}]
-  checks: {_CHECK}
-"""
-_MANIFESTS += "".join(_ROUTER.replace("NAME", name).replace("ADDRESS", *one) for name, one in ROUTERS.items())
+_CHECK = f"checks: [{{tcpSocket: {{port: {PORT}}}, {_TIMES}}}]"
+_SECRET_CHECK = (
+    f"checks: [{{httpGet: {{port: {PORT}, httpHeaders: [{{name: Authorization, value: Bearer {SECRET}}}]}}, {_TIMES}}}]"
+)
+_DAMPING = "damping: {max: 30s}"
+WITHHELD = 15
+"""Seconds for which the guard withholds a removal that looks like an accident: so short that it is over when things are
+quiet."""
+_GUARD = f"guard: {{window: {WITHHELD}s, confirmAfter: {WITHHELD}s}}"
 
 
-class Feed:
-    """What one discovered source says; it goes on saying it to every new run of the source.
+def _document(name: str, *lines: str) -> str:
+    head = (
+        "apiVersion: extsync.dev/v1alpha1",
+        "kind: ExternalService",
+        f"metadata: {{name: {name}, namespace: {NAMESPACE}}}",
+        "spec:",
+        "  service: {}",
+        f"  ports: [{{port: {PORT}}}]",
+    )
+    return "\n".join((*head, *(f"  {line}" for line in lines), ""))
 
-    It asks two questions, as if each were about every other one of its members.
-    """
 
-    def __init__(self, addresses: tuple[str, ...], clock: Clock) -> None:
-        self.members = addresses
-        self.named_since: dict[str, float] = {}
-        self._clock = clock
-        self._good: dict[str, frozenset[str]] = {part: frozenset() for part in PARTS}
-        self._answers = dict.fromkeys(PARTS, Observation(Outcome.ERROR, detail="nothing yet"))
-        self._observation = Observation(Outcome.ERROR, detail="nothing yet")
-        self._changed = asyncio.Condition()
+def _static(name: str) -> str:
+    backends = ", ".join(f"{{address: {address}}}" for address in STATIC[name])
+    return f"sources: [{{name: {name}, static: {{backends: [{backends}]}}}}]"
 
-    @property
-    def good(self) -> frozenset[str]:
-        """The members that the last good answers name."""
-        return frozenset().union(*self._good.values())
 
-    async def found(self, addresses: tuple[str, ...], *, parts: tuple[str, ...] = PARTS) -> None:
-        """Names, of the members that these parts are about, those in ``addresses``."""
-        for part in parts:
-            named = [a for a in self.members[PARTS.index(part) :: len(PARTS)] if a in addresses]
-            outcome = Outcome.FOUND if named else Outcome.EMPTY
-            self._answers[part] = Observation(outcome, tuple(map(Backend, named)))
-            self._good[part] = frozenset(named)
-        now = self._clock.monotonic()
-        self.named_since = {address: self.named_since.get(address, now) for address in sorted(self.good)}
-        await self._say(several(self._answers.items()))
+def fleet(limit: int) -> str:
+    """The manifest of "fleet", with that many endpoints in a slice at most."""
+    return _document(
+        "fleet",
+        "sources:",
+        "- {name: fleet, hold: {nodata: 30s}, file: {files: [fleet]}}",
+        "- {name: silent, file: {files: [silent]}}",
+        _CHECK,
+        "publish: [EndpointSlice]",
+        f"policy: {{maxEndpointsPerSlice: {limit}, {_DAMPING}, {_GUARD}}}",
+    )
 
-    async def say(self, observation: Observation, *, part: str | None) -> None:
-        """Reports an ``observation`` that names nothing from now on, for one part or, with None, for the source."""
-        if part is None:
-            await self._say(observation)
-        else:
-            self._answers[part] = observation
-            await self._say(several(self._answers.items()))
 
-    async def run(self, emit: Emit) -> None:
-        """The source's own run."""
-        while True:
-            emit(self._observation)
-            async with self._changed:
-                await self._changed.wait()
+DOCUMENTS = {
+    "rack": _document("rack", _static("rack"), _CHECK, f"policy: {{{_DAMPING}}}"),
+    "fleet": fleet(SLICE_LIMITS[0]),
+    "legacy": _document(
+        "legacy",
+        "sources: [{name: legacy, file: {files: [legacy]}}]",
+        "publish: [Endpoints]",
+        f"policy: {{{_GUARD}}}",
+    ),
+    "guest": _document("guest", _static("guest"), _SECRET_CHECK, f"policy: {{{_DAMPING}}}"),
+    **{name: _document(name, _static(name), _CHECK) for name in ROUTERS},
+}
 
-    async def _say(self, observation: Observation) -> None:
-        self._observation = observation
-        async with self._changed:
-            self._changed.notify_all()
+_OK = Listening(answer=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True)
 
 
 class World:
-    """The scripted parts of one simulation."""
+    """What is true. ``up`` tells of each checked backend whether it answers."""
 
-    def __init__(self, io_: ScriptedProbeIO) -> None:
-        self.feeds = {"fleet": Feed(FLEET, io_.clock), "legacy": Feed(LEGACY, io_.clock), "silent": Feed((), io_.clock)}
+    def __init__(self, clock: Clock) -> None:
+        self.feeds = {"fleet": Feed(FLEET, clock), "legacy": Feed(LEGACY, clock), "silent": Feed((), clock)}
         self.up = dict.fromkeys(CHECKED, True)
-        self.up_since = dict.fromkeys(CHECKED, 0.0)
-        self.manifests = Manifests()
+        self.disk = Disk(DOCUMENTS, clock)
+        self.slice_limit = SLICE_LIMITS[0]
+        self._since = dict.fromkeys(CHECKED, 0.0)
         self._down: dict[str, Behaviour] = {}
-        self._cut: Behaviour | None = None
-        self._io = io_
-        for address in CHECKED:
-            self.set_up(address, True)
+        self._networks: list[tuple[ScriptedProbeIO, list[Behaviour]]] = []
+        self._clock = clock
 
-    def set_up(self, address: str, up: bool, *, black_hole: bool = False) -> None:
-        """Starts or stops a backend; one that is down refuses, or says nothing at all."""
-        if up and not self.up[address]:
-            self.up_since[address] = self._io.clock.monotonic()
-        self.up[address] = up
-        self._down[address] = BlackHole() if black_hole else Failing()
-        self._script(address)
+    def network(self, io: ScriptedProbeIO) -> list[Behaviour]:
+        """The network of one replica; what is put into the list is in the way of all its probes, see ``rewire``."""
+        cuts: list[Behaviour] = []
+        self._networks.append((io, cuts))
+        self.rewire()
+        return cuts
 
-    def cut_off(self, how: Behaviour | None) -> None:
-        """The network of extsync itself fails, in one way or the other, or is back: None."""
-        self._cut = how
+    def rewire(self) -> None:
+        """Something is in the way of a replica's probes, or no more."""
         for address in CHECKED:
             self._script(address)
 
+    def set_up(self, address: str, up: bool, *, down: Behaviour | None = None) -> None:
+        """Starts or stops a backend; one that is down refuses, or does what is given."""
+        if up != self.up[address]:
+            self._since[address] = self._clock.monotonic()
+        self.up[address] = up
+        self._down[address] = down or Failing()
+        self._script(address)
+
+    def set_limit(self, limit: int) -> None:
+        """Somebody changes the limit of the slices of "fleet"."""
+        self.slice_limit = limit
+        self.disk.documents["fleet"] = fleet(limit)
+        self.disk.changed()
+
     def _script(self, address: str) -> None:
-        state = Listening() if self.up[address] else self._down[address]
-        self._io.script(address, PORT, self._cut or state)
+        for io, cuts in self._networks:
+            state = (_OK if address in GUEST else Listening()) if self.up[address] else self._down[address]
+            io.script(address, PORT, cuts[-1] if cuts else state)
 
     def create_source(self, kind: str, config: Any, context: SourceContext) -> Source:
         """Stands for ``sources.registry.create``: a ``file`` source here says what its feed says."""
@@ -185,39 +151,15 @@ class World:
 
     def named_for(self, service: str, address: str) -> float:
         """The seconds for which ``address`` has belonged into a service without a break; 0 where it does not."""
-        now = self._io.clock.monotonic()
+        now = self._clock.monotonic()
         return now if service in STATIC else now - self.feeds[service].named_since.get(address, now)
 
     def up_for(self, address: str) -> float:
         """The seconds for which a backend has been up; for ever, where nothing checks it, and 0 where it is not."""
         if address not in self.up:
             return float("inf")
-        return self._io.clock.monotonic() - self.up_since[address] if self.up[address] else 0.0
+        return self._clock.monotonic() - self._since[address] if self.up[address] else 0.0
 
-
-class Manifests:
-    """The manifests as they are on disk; ``changed`` is set as a watch would set it."""
-
-    def __init__(self) -> None:
-        self.changed = asyncio.Event()
-        self.slice_limit = SLICE_LIMITS[0]
-        self._fresh = True
-
-    def change_limit(self) -> None:
-        """Somebody changes the limit of the slices of "fleet"."""
-        self.slice_limit = next(limit for limit in SLICE_LIMITS if limit != self.slice_limit)
-        self.reread()
-
-    def reread(self) -> None:
-        """A new process reads them anew."""
-        self._fresh = True
-        self.changed.set()
-
-    async def __call__(self) -> LoadResult | None:
-        if not self._fresh:
-            return None
-        self._fresh = False
-        text = _MANIFESTS.replace("LIMIT", str(self.slice_limit))
-        result = load(["-"], stdin=io.BytesIO(text.encode()))
-        assert result.ok, result.problems
-        return result
+    def down_for(self, address: str) -> float:
+        """The seconds for which a backend has been down, 0 where it is not."""
+        return 0.0 if self.up.get(address, True) else self._clock.monotonic() - self._since[address]

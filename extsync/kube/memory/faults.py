@@ -40,7 +40,8 @@ NO_FAULT = Fault()
 class Served(msgspec.Struct, frozen=True):
     """One request as it was carried out: what it was about, and what refused it.
 
-    ``key`` is namespace and name. ``late``: by then its caller did not wait for it any more.
+    ``key`` is namespace and name. ``late``: by then its caller did not wait for it any more. ``sent`` is the version of
+    the store when it was sent, ``found`` that of its object when it arrived, 0 where there was none.
     """
 
     verb: str
@@ -48,6 +49,8 @@ class Served(msgspec.Struct, frozen=True):
     key: tuple[str, str]
     late: bool = False
     error: StoreError | None = None
+    sent: int = 0
+    found: int = 0
 
 
 class Asked(NamedTuple):
@@ -57,3 +60,4 @@ class Asked(NamedTuple):
     kind: type[KubeObject]
     key: tuple[str, str]
     act: Callable[[], object]
+    sent: int

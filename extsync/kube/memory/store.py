@@ -236,6 +236,11 @@ class MemoryStore(Store):
         """Deletes an object, whatever its version; raises NotFound."""
         self._server.delete(kind, namespace, name)
 
+    @property
+    def revision(self) -> int:
+        """The resourceVersion of the latest change."""
+        return self._server.version
+
     def raw(self, kind: type[KubeObject], namespace: str, name: str) -> Json:
         """An object as plain JSON; raises NotFound."""
         return self._server.get(kind, namespace, name).body()
@@ -252,7 +257,7 @@ class MemoryStore(Store):
         """Carries out one request, which takes what time its fault says and always lets other tasks run."""
         fault = (self.faults and self.faults(verb, kind, key)) or NO_FAULT
         what = f"{verb} {kind.__name__} {'/'.join(filter(None, key))}"
-        asked = Asked(verb, kind, key, act)
+        asked = Asked(verb, kind, key, act, self.revision)
         await self._travel(asked, fault, timeout)
         if fault.before >= timeout:
             raise Unavailable(f"{what}: no answer within {timeout:g} s")
@@ -287,13 +292,15 @@ class MemoryStore(Store):
 
     def _carry_out(self, asked: Asked, late: bool = False) -> object:
         """What a request came to: its answer may yet be lost, be it good or bad."""
+        found = self._server.find(asked.kind, *asked.key)
+        version = 0 if found is None else int(found.metadata["resourceVersion"])
         outcome: object
         try:
             outcome = asked.act()
         except StoreError as error:
             outcome = error
         refusal = outcome if isinstance(outcome, StoreError) else None
-        self._served(Served(asked.verb, asked.kind, asked.key, late, refusal))
+        self._served(Served(asked.verb, asked.kind, asked.key, late, refusal, asked.sent, version))
         return outcome
 
     async def _deliver(self, kind: type[K], event: WatchEvent[K], end: float) -> bool:

@@ -1,0 +1,98 @@
+"""One replica: an engine that is started and ended, with a clock, a network and a way to the API server of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from extsync.engine.desired import Desired
+from extsync.engine.manifests import ManifestFeed
+from extsync.engine.options import Options
+from extsync.engine.run import Engine
+from extsync.engine.world import World as Seams
+from extsync.errors import Unavailable
+from extsync.kube.memory import Fault, MemoryStore, Served
+from extsync.objects import KubeObject
+from extsync.seams import SystemDialer
+from extsync.seams.virtual import SeededRandom, VirtualClock
+from extsync.seams.virtual_net import ScriptedProbeIO
+from tests.kube.replicas import SkewedClock
+from tests.simulation.manifests import REMOVAL_DELAY
+from tests.simulation.process import Process
+from tests.simulation.scenario import World
+from tests.simulation.wire import Wire
+
+_GONE = Fault(error=Unavailable("this process has ended"))
+
+
+class Replica:
+    """``process`` is its present run, or its last. ``served`` is told of its requests, by process."""
+
+    def __init__(
+        self,
+        name: str,
+        world: World,
+        store: MemoryStore,
+        *,
+        seed: str,
+        rate: float,
+        served: Callable[[Process, Served], None],
+    ) -> None:
+        self.name = name
+        self.clock = SkewedClock(rate=rate)
+        self.io = ScriptedProbeIO(self.clock)
+        self.cuts = world.network(self.io)
+        self.wire = Wire(random.Random(f"{seed}/wire"))
+        self.process = Process(name)
+        self.started_at = 0.0
+        self._world = world
+        self._store = store
+        self._served = served
+        self._seed = seed
+        self._starts = 0
+
+    @property
+    def runs(self) -> bool:
+        return self.process.alive
+
+    def start(self) -> None:
+        """Runs the engine, which knows nothing of the run before."""
+        self._starts += 1
+        process = self.process = Process(f"{self.name}.{self._starts}")
+
+        def fault(verb: str, kind: type[KubeObject], key: tuple[str, str]) -> Fault | None:
+            return self.wire.fault(verb, kind, key) if process.alive else _GONE
+
+        store = self._store.seen_from(
+            clock=self.clock, faults=fault, served=lambda served: self._served(process, served)
+        )
+        seams = Seams(
+            store=store,
+            clock=self.clock,
+            random=SeededRandom(random.Random(f"{self._seed}/{self._starts}").getrandbits(32)),
+            dialer=SystemDialer(),
+            io=self.io,
+            create_source=self._world.create_source,
+        )
+        reader = self._world.disk.reader()
+        feed = ManifestFeed(
+            reader,
+            Desired(removal_delay=REMOVAL_DELAY),
+            clock=self.clock,
+            poll_interval=3600.0,
+            hint=reader.changed,
+        )
+        self.started_at = VirtualClock.monotonic(self.clock)  # not by its own clock
+        process.start(Engine(seams, Options(instance=process.name, qps=50.0, burst=100)).run(feed))
+
+    async def stop(self) -> None:
+        """Ends the engine in good order."""
+        if self.process.main is not None:
+            self.process.main.cancel()
+            await self.process.ended()
+        self.process.alive = False
+
+    async def kill(self) -> None:
+        """Ends the process at once."""
+        self.process.die()
+        await self.process.ended()

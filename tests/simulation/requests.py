@@ -1,0 +1,72 @@
+"""What must always hold of each request that reaches the store, by number (docs/design.md).
+
+6: nobody writes who may not. 8: a flapping backend cannot make unbounded writes. 10: what is deleted may be removed.
+11: no object that was written holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+
+import msgspec
+
+from extsync.errors import NotFound
+from extsync.kube.memory import MemoryStore, Served
+from extsync.objects import Event, Lease, Service
+from tests.simulation.invariants import Checker, Violation
+from tests.simulation.process import Process
+from tests.simulation.scenario import SECRET
+
+WRITES = ("create", "update", "apply", "delete")
+WRITES_PER_MINUTE = 60
+"""The manifest's default; a process that was idle may write as many at once."""
+
+
+class Requests:
+    """Judges requests in the order in which the store carries them out."""
+
+    def __init__(self, store: MemoryStore, checker: Checker) -> None:
+        self._store = store
+        self._checker = checker
+        self._times: defaultdict[tuple[str, str, str], deque[float]] = defaultdict(deque)
+
+    def judge(self, process: Process, served: Served, now: float) -> bool:
+        """Raises Violation; whether it was a write that succeeded of an object that matters."""
+        if served.verb not in WRITES or served.error is not None:
+            return False
+        self._holds_no_secret(served)
+        if served.kind in (Event, Lease):
+            return False
+        self._has_met_its_precondition(process, served)
+        self._is_bounded(process, served, now)
+        self._may_be_removed(served, now)
+        return True
+
+    def _has_met_its_precondition(self, process: Process, served: Served) -> None:
+        """However late a write arrives, nothing has happened to its object since it was sent."""
+        if served.verb in ("update", "delete") and served.found > served.sent:
+            what = f"{served.verb} of {served.kind.__name__} {served.key[1]}"
+            raise Violation(f"6: {what} by {process.name} changed what somebody had changed since it was sent")
+
+    def _is_bounded(self, process: Process, served: Served, now: float) -> None:
+        times = self._times[process.name, served.kind.__name__, served.key[1]]
+        times.append(now)
+        while times[0] < now - 60.0:
+            times.popleft()
+        if len(times) > 2 * WRITES_PER_MINUTE:
+            raise Violation(f"8: {served.kind.__name__} {served.key[1]} was written {len(times)} times in a minute")
+
+    def _may_be_removed(self, served: Served, now: float) -> None:
+        name = served.key[1]
+        if served.verb != "delete" or served.kind is not Service or self._checker.is_excused(name, now):
+            return
+        if not self._checker.may_be_removed(name):
+            raise Violation(f"10: Service {name} was deleted, and a manifest has named it within the removal delay")
+
+    def _holds_no_secret(self, served: Served) -> None:
+        try:
+            text = msgspec.json.encode(self._store.raw(served.kind, *served.key)).decode()
+        except NotFound:
+            return
+        if SECRET in text:
+            raise Violation(f"11: {served.kind.__name__} {served.key[1]} holds a secret")

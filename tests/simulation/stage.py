@@ -1,0 +1,219 @@
+"""Everything that one simulated run consists of, and what is in force at the moment."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+
+from extsync.errors import StoreError
+from extsync.kube.memory import MemoryStore, Served
+from extsync.objects import EndpointSlice, KubeObject
+from extsync.seams.virtual import SeededRandom, VirtualClock
+from tests.simulation.coverage import Coverage
+from tests.simulation.ears import Ears
+from tests.simulation.invariants import Checker, Violation
+from tests.simulation.process import Process
+from tests.simulation.replica import Replica
+from tests.simulation.requests import Requests
+from tests.simulation.scenario import NAMESPACE, SECRET, World
+from tests.simulation.timely import Timely
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0
+"""Seconds of simulated time between two looks at the store besides those after each write."""
+COLLECTED = 5.0
+"""Seconds in which the garbage collector takes away what belonged to something deleted."""
+UNSEEN = 60.0
+"""Seconds after bad weather in which the engine may plan from how things were before somebody changed them."""
+AFTER_STORM = 40.0
+"""Seconds after which nobody waits any more because of bad weather; the longest back-off is 30 s."""
+AFTER_START = 15.0
+"""Seconds after which a new process knows what is up and what is down."""
+TO_READ = 5.0
+"""Seconds after which a new process has read the manifests."""
+SLOWEST, FASTEST = 0.95, 1.05
+"""The rates at which clocks run."""
+
+
+class Ongoing:
+    """A fault that lasts until ``end``, which its own time or a calm brings about."""
+
+    def __init__(self, until: float, end: Callable[[], None], *, disturbs: float | None) -> None:
+        self.until = until
+        self.end = end
+        self.disturbs = disturbs
+
+
+class Stage:
+    """One run. ``script`` draws what happens; ``line`` takes each line of the log."""
+
+    def __init__(self, seed: int, line: Callable[[str], object]) -> None:
+        self.script = random.Random(f"{seed}/script")
+        self.clock = VirtualClock()
+        self.coverage = Coverage(self.now)
+        self.world = World(self.clock)
+        self.store = MemoryStore(clock=self.clock, random=SeededRandom(seed), namespaces=[NAMESPACE], history=200)
+        self.checker = Checker(self.store, self.world)
+        self.requests = Requests(self.store, self.checker)
+        self.ears = Ears(self.now, (SECRET,), line=line)
+        self.timely = Timely(self.clock, self.world, self.checker, is_disturbed=self._is_disturbed, rate=SLOWEST)
+        self.ongoing: list[Ongoing] = []
+        self.replicas = [
+            Replica(
+                f"replica-{number}",
+                self.world,
+                self.store,
+                seed=f"{seed}/{number}",
+                rate=self.script.uniform(SLOWEST, FASTEST),
+                served=self._served,
+            )
+            for number in range(1)
+        ]
+        self._violation: Violation | None = None
+        self._disturbed_until = 0.0
+
+    def now(self) -> float:
+        """The simulated time in seconds."""
+        return self.clock.monotonic()
+
+    # ---- time and checks ---------------------------------------------------------------------------------------------
+
+    async def pass_(self, seconds: float) -> None:
+        """Lets time pass and looks at the store all the while; raises Violation."""
+        end = self.now() + seconds
+        while True:
+            self.check()
+            if (left := end - self.now()) <= 0:
+                return
+            await self.clock.sleep(min(left, LOOK))
+
+    def check(self) -> None:
+        """Checks what must hold at every moment; raises the first Violation there was."""
+        self._step()
+        if self.timely.overdue:
+            self._violated(self.timely.overdue[0])
+        if self.ears.leaks:
+            self._violated(Violation(f"11: this was logged: {self.ears.leaks[0]}"))
+        for replica in self.replicas:
+            main = replica.process.main
+            if replica.runs and main is not None and main.done():
+                self._violated(Violation(f"7: {replica.process.name} ended: {main.exception()!r}"))
+        if self.timely.looked:
+            self.timely.looked = 0
+            self.coverage.evaluated(8)
+        if self._violation is not None:
+            raise self._violation
+
+    def _step(self) -> None:
+        now = self.now()
+        try:
+            if not self.checker.step(now):
+                return
+        except Violation as violation:
+            self._violated(violation)
+        self.coverage.evaluated(1, 5, 10, 11)
+        if any(now - replica.started_at < UNSEEN for replica in self.replicas):
+            self.coverage.evaluated(2)
+
+    def _served(self, process: Process, served: Served) -> None:
+        try:
+            if not self.requests.judge(process, served, self.now()):
+                return
+        except Violation as violation:
+            self._violated(violation)
+        self.coverage.evaluated(6)
+        if served.late:
+            self._arrives_late(process, served)
+        self._step()
+
+    def _arrives_late(self, process: Process, served: Served) -> None:
+        """A request of an old plan can undo what a new one relies on in another object: that is put right then."""
+        kind, name = served.kind, served.key[1]
+        log.info("a late %s of %s arrives: %s %s", served.verb, process.name, kind.__name__, name)
+        self.excuse(name.rsplit("-", 2)[0] if kind is EndpointSlice else name)
+
+    def _violated(self, violation: Violation) -> None:
+        if self._violation is None:
+            log.error("invariant %s", violation)
+            self._violation = violation
+
+    # ---- faults ------------------------------------------------------------------------------------------------------
+
+    def begin(self, kind: str, seconds: float, undo: Callable[[], object], *, disturbs: float | None = None) -> None:
+        """A fault is in effect from now on, for ``seconds`` or until ``calm``; then ``undo`` ends it.
+
+        ``disturbs``: it may delay what the engine does, and for so many seconds after its end.
+        """
+        log.info("%s for %.1f s", kind, seconds)
+        occurrence = self.coverage.begin(kind)
+
+        def end() -> None:
+            if ongoing in self.ongoing:
+                log.info("%s: over", kind)
+                self.ongoing.remove(ongoing)
+                undo()
+                self.coverage.end(occurrence)
+                if disturbs is not None:
+                    self.disturb(disturbs)
+
+        ongoing = Ongoing(self.now() + seconds, end, disturbs=disturbs)
+        self.ongoing.append(ongoing)
+        self.clock.call_later(seconds, end)
+
+    def strike(self, kind: str) -> None:
+        """A fault that is over at once."""
+        log.info("%s", kind)
+        self.coverage.strike(kind)
+
+    async def calm(self) -> None:
+        """Ends all that lasts, as soon as everybody has seen it."""
+        await self.pass_(1.0)
+        for ongoing in list(self.ongoing):
+            ongoing.end()
+
+    def disturb(self, seconds: float) -> None:
+        """For so long the engine need not be in time."""
+        self._disturbed_until = max(self._disturbed_until, self.now() + seconds)
+
+    def undisturbed_in(self) -> float:
+        """Seconds until the engine has to be in time again, where nothing lasts that disturbs it."""
+        since = max(self._disturbed_until, *(one.started_at + AFTER_START for one in self.replicas))
+        return max(0.0, since - self.now())
+
+    def is_stormy(self) -> bool:
+        """Whether anything lasts that may delay what the engine does."""
+        return any(ongoing.disturbs is not None for ongoing in self.ongoing)
+
+    def excuse(self, service: str) -> None:
+        """Somebody else changes objects of a service."""
+        until = max((one.until for one in self.ongoing if one.disturbs is not None), default=0.0)
+        stormy = until or self._disturbed_until > self.now()
+        self.checker.excuse(service, max(until, self.now()) + UNSEEN if stormy else self.now() + COLLECTED)
+
+    def ours(self, kind: type[KubeObject]) -> list[str]:
+        """The names of objects that extsync made."""
+        return [
+            obj["metadata"]["name"]
+            for obj in self.store.dump(kind, NAMESPACE)
+            if obj["metadata"].get("labels", {}).get("extsync.dev/owner") == "default"
+        ]
+
+    def remove(self, kind: type[KubeObject], name: str) -> None:
+        """Somebody deletes an object, if it is there."""
+        try:
+            self.store.remove(kind, NAMESPACE, name)
+        except StoreError as error:
+            log.info("it cannot be deleted: %s", error)
+
+    def knows(self, replica: Replica, service: str) -> bool:
+        """Whether a process has read the manifest of a service, be that still there or not."""
+        return replica.runs and replica.started_at < self.world.disk.untold_since(service) - TO_READ
+
+    def _is_disturbed(self, service: str, since: float) -> bool:
+        if self.is_stormy() or self._disturbed_until > since or self.ears.frozen:
+            return True
+        if self.world.disk.told_at(service) > since - AFTER_START:
+            return True
+        return any(not self.knows(one, service) or one.started_at > since - AFTER_START for one in self.replicas)
