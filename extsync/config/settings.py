@@ -100,14 +100,14 @@ Sentinel = Annotated[str, AfterValidator(_sentinel)]
 def _listen(text: str) -> str:
     if text == "none":
         return text
-    host, _, port = text.rpartition(":")
+    host, colon, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     try:
-        address = ip_address(bare)
+        named = not host or (":" in bare) is (host != bare) and bool(ip_address(bare))
     except ValueError:
-        address = None
-    if address is None or (":" in bare) is not (host != bare) or not (port.isdecimal() and int(port) < 65536):
-        raise ValueError("is no address with a port: write 127.0.0.1:9440, 0.0.0.0:9440 or [::]:9440, or none")
+        named = False
+    if not colon or not named or not (port.isdecimal() and int(port) < 65536):
+        raise ValueError("is no address with a port: write 127.0.0.1:9440, :9440 for all addresses, or none")
     return text
 
 

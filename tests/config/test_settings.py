@@ -180,13 +180,13 @@ def test_probes_are_made_by_at_most_64_processes(count: int, said: str) -> None:
     assert wrong(None, probe_workers=count) == [f"--probe-workers: {said}"]
 
 
-@pytest.mark.parametrize("text", ["none", "127.0.0.1:0", "0.0.0.0:9440", "[::]:9440"])
+@pytest.mark.parametrize("text", ["none", "127.0.0.1:0", ":9440", "0.0.0.0:9440", "[::]:9440"])
 def test_the_status_port_is_an_address_and_a_port_or_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTSYNC_LISTEN", text)
     assert load_settings().listen == text
 
 
-@pytest.mark.parametrize("text", ["9440", ":9440", "localhost:9440", "::1:9440", "127.0.0.1:65536", "127.0.0.1"])
+@pytest.mark.parametrize("text", ["9440", ":", "[]:9440", "localhost:9440", "::1:9440", "127.0.0.1:65536", "127.0.0.1"])
 def test_what_is_no_address_with_a_port_is_told(text: str) -> None:
-    said = "is no address with a port: write 127.0.0.1:9440, 0.0.0.0:9440 or [::]:9440, or none"
+    said = "is no address with a port: write 127.0.0.1:9440, :9440 for all addresses, or none"
     assert wrong(None, listen=text) == [f"--listen: {said}"]
