@@ -24,6 +24,7 @@ from typing import Final
 import msgspec
 
 from extsync.engine.leading import Concerns, LeaseStatus
+from extsync.engine.shard import Shard
 from extsync.kube.cache import Cache
 from extsync.kube.lease import Elector
 from extsync.kube.lease_members import Members
@@ -61,34 +62,6 @@ class Election(msgspec.Struct, frozen=True, kw_only=True):
     timing: Timing = CLIENT_GO
     patience: Patience = USUAL
     yields_in_doubt: bool = True
-
-
-class _Shard:
-    """One shard: its Lease, the writes under way for its services, and how it came and went."""
-
-    def __init__(self, number: int, name: str, elector: Elector) -> None:
-        self.number = number
-        self.name = name
-        self.elector = elector
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self.got_at = -inf
-        self.in_vain = 0
-        self.handed_over = False
-        self.leaves: asyncio.Task[None] | None = None
-        self._writes = 0
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Encloses writes."""
-        self._writes += 1
-        self.idle.clear()
-        try:
-            yield
-        finally:
-            self._writes -= 1
-            if not self._writes:
-                self.idle.set()
 
 
 class Elected:
@@ -129,10 +102,10 @@ class Elected:
         self._shows_itself: asyncio.Task[None] | None = None
         self._leaves = False
 
-    def _shard(self, number: int) -> _Shard:
+    def _shard(self, number: int) -> Shard:
         owner, shards = self._election.owner, self._election.shards
         name = leader_lease(owner) if shards == 1 else shard_lease(owner, number, shards)
-        shard = _Shard(number, name, self._elector(name, partial(self._shard_changed, number)))
+        shard = Shard(number, name, self._elector(name, partial(self._shard_changed, number)))
         shard.elector.retire()  # until it is known whether it should stand
         return shard
 
@@ -241,7 +214,7 @@ class Elected:
             return others
         return {**others, self._election.identity: -inf}
 
-    def _settle(self, shard: _Shard, willing: dict[str, float], now: float) -> None:
+    def _settle(self, shard: Shard, willing: dict[str, float], now: float) -> None:
         elector = shard.elector
         if self._leaves or shard.leaves is not None:
             return
@@ -255,7 +228,7 @@ class Elected:
             case _:
                 elector.retire()
 
-    def _stance(self, shard: _Shard, willing: dict[str, float], now: float) -> Stance:
+    def _stance(self, shard: Shard, willing: dict[str, float], now: float) -> Stance:
         me, holds = self._election.identity, shard.elector.holds
         if self._group is None:  # nothing is gained by moving all services
             return Stance.STAND if me in willing else Stance.YIELD
@@ -270,14 +243,14 @@ class Elected:
             patience=self._election.patience,
         )
 
-    async def _yield(self, shard: _Shard) -> None:
+    async def _yield(self, shard: Shard) -> None:
         log.info("%s: is left to another replica", shard.name)
         try:
             await self._leave(shard)
         finally:
             shard.leaves = None
 
-    async def _leave(self, shard: _Shard) -> None:
+    async def _leave(self, shard: Shard) -> None:
         """Lets the writes under way end, then releases the Lease."""
         shard.elector.retire()
         with suppress(TimeoutError):
@@ -303,7 +276,7 @@ class Elected:
             shard.elector.observe(new)
             self._note_holder(shard, "" if new is None else holder_of(new.spec))
 
-    def _note_holder(self, shard: _Shard, holder: str) -> None:
+    def _note_holder(self, shard: Shard, holder: str) -> None:
         if holder not in ("", self._election.identity):
             shard.in_vain, shard.handed_over = 0, False
         elif not holder:  # before the elector acts on it: whoever comes later in line lets the others go first
@@ -321,7 +294,7 @@ class Elected:
     def _all_changed(self, leads: bool) -> None:
         self._changed(lambda key: True)
 
-    def _shard_of(self, key: ServiceKey) -> _Shard:
+    def _shard_of(self, key: ServiceKey) -> Shard:
         if len(self._shards) == 1:
             return self._shards[0]
         return self._shards[shard_of(key, len(self._shards))]
