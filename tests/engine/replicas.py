@@ -69,6 +69,12 @@ class Replica:
         self.engine = Engine(world, rig.options, leadership=self.leadership)
         self._run = asyncio.create_task(self.engine.run(feed))
 
+    @property
+    def shares_the_lease(self) -> bool:
+        """Whether it holds the leader Lease together with the others that have as many shards."""
+        group = self.leadership._group
+        return group is not None and group.leads
+
     def leads(self, service: str) -> bool:
         return self.leadership.leads(key(service))
 

@@ -157,6 +157,19 @@ async def test_from_one_shard_to_several_and_back() -> None:
 
 
 @virtual_time
+async def test_one_that_comes_before_the_shared_lease_is_held_joins_as_soon_as_it_is() -> None:
+    """It hears of renewals by one or another all the time, and so has no need to look for itself."""
+    stage = Replicas()
+    stage.up(*ALL)
+    async with stage.running():
+        for wait in (0.0, 1.0, 5.0, 0.0):
+            await stage.rig.clock.sleep(wait)
+            stage.start(*services(), shards=SHARDS)
+        await stage.rig.until(lambda: all_led(stage), within=FIRST)
+        assert [replica.name for replica in stage.all if not replica.shares_the_lease] == []
+
+
+@virtual_time
 async def test_a_replica_that_was_without_the_api_server_joins_the_others_again() -> None:
     """Although the Lease that they share is renewed by one or another of them all the time."""
     stage = Replicas()
