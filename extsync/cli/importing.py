@@ -7,13 +7,16 @@ import asyncio
 import sys
 from collections.abc import Iterable
 
+from extsync.address_policy import AddressPolicy
 from extsync.cli import logs
 from extsync.cli.main import EXIT_FAILED, EXIT_OK
 from extsync.cli.manifests import namespace_of
 from extsync.cli.output import printable
 from extsync.cli.world import cluster, settings_of
 from extsync.config.dump import to_text
+from extsync.config.networks import limits_of
 from extsync.config.settings import Settings
+from extsync.engine.cluster_ranges import read_ranges
 from extsync.engine.importing import read_all, read_named
 from extsync.errors import UsageError
 from extsync.model import ServiceKey
@@ -31,11 +34,11 @@ def main(args: argparse.Namespace) -> int:
         level=settings.log_level if args.verbose else "error", form=settings.log_format, verbose=args.verbose
     )
     keys = _named(args)
-    found = asyncio.run(_read(args, settings, keys))
+    found, policy = asyncio.run(_read(args, settings, keys))
     failed, passed_over = False, []
     for key, current in found.items():
         try:
-            imported = import_service(current)
+            imported = import_service(current, policy=policy)
         except NotImported as error:
             if error.kept and not keys:
                 passed_over.append(f"{key}: {error}")
@@ -77,12 +80,25 @@ def _names(words: list[str]) -> Iterable[str]:
         yield name
 
 
-async def _read(args: argparse.Namespace, settings: Settings, keys: list[ServiceKey]) -> dict[ServiceKey, Current]:
+async def _read(
+    args: argparse.Namespace, settings: Settings, keys: list[ServiceKey]
+) -> tuple[dict[ServiceKey, Current], AddressPolicy]:
+    """The objects, and which addresses may be published."""
+    limits = limits_of(settings)
     async with cluster(args, settings) as world:
+        ranges = limits.ranges
+        if settings.cluster_ranges == "Read":
+            ranges = ranges.joined(await read_ranges(world.store, _warn))
         if keys:
-            return await read_named(world, keys, timeout=settings.request_timeout)
-        namespaces = settings.namespaces if args.all_namespaces else (namespace_of(args),)
-        return await read_all(world, namespaces, timeout=settings.request_timeout)
+            found = await read_named(world, keys, timeout=settings.request_timeout)
+        else:
+            namespaces = settings.namespaces if args.all_namespaces else (namespace_of(args),)
+            found = await read_all(world, namespaces, timeout=settings.request_timeout)
+    return found, AddressPolicy(limits.rules, ranges)
+
+
+def _warn(text: str) -> None:
+    print(printable(f"extsync: warning: {text}"), file=sys.stderr)
 
 
 def _document(imported: Imported) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from extsync.address_policy import AddressPolicy
 from extsync.config import names
 from extsync.config.manifest import API_VERSION, KIND, ExternalService
 from extsync.config.rules import MIRRORED_ADDRESSES
+from extsync.limits import USUAL
 from extsync.model import Endpoint, State
 from extsync.objects import (
     OVER_CAPACITY_ANNOTATION,
@@ -44,15 +46,15 @@ class Imported(msgspec.Struct, frozen=True):
         return any(note.changes for note in self.notes)
 
 
-def import_service(current: Current) -> Imported:
+def import_service(current: Current, *, policy: AddressPolicy = USUAL.policy) -> Imported:
     """Makes a manifest of the hand-written objects of one Service, which takes them over and publishes the same.
 
     It has no checks, so that each endpoint stays as ready as it was written. The Service itself stays as it is: the
-    manifest has no ``spec.service``. Raises NotImported.
+    manifest has no ``spec.service``. ``policy`` says which addresses extsync will publish. Raises NotImported.
     """
     notes = Notes()
     found = find(current, notes)
-    endpoints = read(found, notes)
+    endpoints = read(found, notes, policy.published(found.service.metadata.namespace))
     ports = manifest_ports(found, endpoints, notes)
     _check_numbers(ports)
     publish = _publish(found, endpoints, notes)

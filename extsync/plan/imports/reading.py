@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from extsync.address_policy import Scope
 from extsync.addresses import check_address
 from extsync.config import names
 from extsync.config.faults import shown
@@ -27,9 +28,12 @@ class Shown(NamedTuple):
     place: str
 
 
-def read(found: Found, notes: Notes) -> tuple[Shown, ...]:
-    """Every endpoint of the objects; what cannot be published by a manifest is left out and noted."""
-    reading = _Reading(found, notes)
+def read(found: Found, notes: Notes, allowed: Scope) -> tuple[Shown, ...]:
+    """Every endpoint of the objects; what cannot be published by a manifest is left out and noted.
+
+    What is not ``allowed`` is noted and stays in, since settings can allow it.
+    """
+    reading = _Reading(found, notes, allowed)
     in_slices = _whole([one for slice_ in found.slices for one in reading.slice(slice_)], notes)
     in_endpoints = _whole(list(reading.endpoints(found.endpoints)) if found.endpoints is not None else [], notes)
     if found.slices and found.endpoints is not None:
@@ -92,8 +96,9 @@ def _compare(slices: list[Shown], endpoints: list[Shown], found: Found, notes: N
 class _Reading:
     """Reads objects of one Service."""
 
-    def __init__(self, found: Found, notes: Notes) -> None:
+    def __init__(self, found: Found, notes: Notes, allowed: Scope) -> None:
         self._notes = notes
+        self._allowed = allowed
         self._rendering = Rendering.of(found.service)
         self._families = found.service.spec.ip_families or ()
         self._found = families_of(found.service)
@@ -190,6 +195,8 @@ class _Reading:
             reason = f"the Service has no {endpoint.family} addresses (ipFamilies): left out"
             self._notes.change(_at(one), reason)
             return
+        if reason := self._allowed.denied(address):
+            self._notes.change(_at(one), f"{reason}; until then extsync publishes it no more")
         yield Shown(endpoint, one.place)
 
     def _unfit(self, one: Shown) -> dict[str, None]:

@@ -219,6 +219,11 @@ def test_endpoints_that_are_too_many_for_the_mirror_get_slices() -> None:
             id="an address that no endpoint can have",
         ),
         pytest.param(
+            [endpoints(subset([A, "168.63.129.16"], mysql=3306))],
+            "until then extsync publishes it no more",
+            id="an address that extsync denies",
+        ),
+        pytest.param(
             [endpoints(subset([A, V6], mysql=3306))], "the Service has no IPv6 addresses", id="the wrong family"
         ),
         pytest.param(
