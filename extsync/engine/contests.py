@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 from extsync.changes import ApplyService, Change, Create, Delete, Update
+from extsync.engine.journal import Topic
+from extsync.engine.kept import Kept
 from extsync.engine.telling import object_name
 from extsync.kube.events import EventType, Recorder
 from extsync.kube.writer import ObjectKey, object_key
@@ -12,8 +14,6 @@ from extsync.model import ServiceKey
 from extsync.objects import KubeObject, ObjectMeta, Service
 from extsync.plan.contention import LONGEST, QUIET, Contest, after_write, content_of, rivals, wait_before
 from extsync.seams import Clock
-
-log = logging.getLogger(__name__)
 
 
 class Contests:
@@ -33,8 +33,8 @@ class Contests:
             return 0.0
         return wait_before(contest, content_of(change), self._clock.monotonic())
 
-    def made(self, key: ServiceKey, change: Change) -> float | None:
-        """Takes note of a change of the service ``key`` that was made.
+    def made(self, kept: Kept, change: Change) -> float | None:
+        """Takes note of a change of a service that was made.
 
         Where its object is contested, returns in how many seconds it is to be seen whether that is over.
         """
@@ -45,19 +45,19 @@ class Contests:
         if not contest.is_contested:
             return None
         if at not in self._contested:
-            self._contested[at] = key, _object(change)
-            self._tell_begin(key, change)
+            self._contested[at] = kept.state.key, _object(change)
+            self._tell_begin(kept, change)
         return QUIET + 1.0
 
-    def settle(self, key: ServiceKey) -> None:
-        """Says what is over of the contests of the service ``key``."""
+    def settle(self, kept: Kept) -> None:
+        """Says what is over of the contests of a service."""
         now = self._clock.monotonic()
         for at, (of, obj) in list(self._contested.items()):
             contest = self._contests.get(at)
-            if of == key and (contest is None or contest.is_over(now)):
+            if of == kept.state.key and (contest is None or contest.is_over(now)):
                 del self._contested[at]
                 text = f"{at[0].__name__.lower()}/{at[2]} stays as extsync writes it again"
-                log.info("%s: %s", key, text)
+                kept.say(Topic.WRITE, text)
                 self._event(obj, "Normal", "WriteContentionOver", text)
 
     def forget(self, key: ServiceKey) -> None:
@@ -66,13 +66,13 @@ class Contests:
             del self._contested[at]
             self._contests.pop(at, None)
 
-    def _tell_begin(self, key: ServiceKey, change: Change) -> None:
+    def _tell_begin(self, kept: Kept, change: Change) -> None:
         who = "somebody who deletes it" if isinstance(change, Create) else rivals(_object(change))
         text = (
             f"{object_name(change)} is changed back again and again, last by {who}: extsync writes the same again ever "
             f"less often, at last every {LONGEST / 60:.0f} min; keep {who} from writing it, or take the manifest away"
         )
-        log.warning("%s: %s", key, text)
+        kept.say(Topic.WRITE, text, level=logging.WARNING)
         self._event(_object(change), "Warning", "WriteContention", text)
 
     def _event(self, obj: KubeObject | None, type_: EventType, reason: str, text: str) -> None:

@@ -52,7 +52,7 @@ class Publisher:
     async def write(self, kept: Kept, changes: Changes) -> Written:
         """Writes ``changes``, and says what was done and what was not."""
         key = kept.state.key
-        self._contests.settle(key)
+        self._contests.settle(kept)
         if changes.is_empty:
             self._trouble.left(key)
             kept.warn([])
@@ -72,7 +72,7 @@ class Publisher:
             )
         for done in written.done:
             kept.say(Topic.WRITE, f"{describe(done.change)}: {done.change.reason}")
-            if (look_again := self._contests.made(key, done.change)) is not None:
+            if (look_again := self._contests.made(kept, done.change)) is not None:
                 self._queue.add_after(key, look_again)
         self._tell(kept, written)
         return written
@@ -151,6 +151,7 @@ class Publisher:
     def forget(self, key: ServiceKey) -> None:
         """Nothing is written for this service any more."""
         self._queue.forget(key)
+        self._contests.forget(key)
         self.afresh(key)
         self._trouble.left(key)
         self._waiting.pop(key, None)
