@@ -16,7 +16,21 @@ from collections.abc import Callable
 
 import msgspec
 
-from benchmarks import balancers, closing, consul, dns, engine, kept, plan, probes, scale, sources, startup, sync
+from benchmarks import (
+    balancers,
+    closing,
+    consul,
+    dns,
+    engine,
+    kept,
+    plan,
+    probes,
+    restart,
+    scale,
+    sources,
+    startup,
+    sync,
+)
 from benchmarks.figures import SHORT_VARIABLE, Row, all_good, print_table
 from extsync.sources.file.payload import parse
 
@@ -79,6 +93,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "engine": engine.rows,
     "memory": engine.memory,
     "sync": sync.rows,
+    "restart": restart.rows,
 }
 
 

@@ -88,8 +88,13 @@ async def fill(plane: ControlPlane, namespace: str, services: int, *, endpoints_
 
 
 def _service(namespace: str, number: int) -> Service:
-    # Headless, so that no time goes into finding it an address.
-    spec = ServiceSpec(cluster_ip="None", ports=(ServicePort(name="tcp", port=PORT),))
+    # Headless, so that no time goes into finding it an address; of one family, or it would have slices for each.
+    spec = ServiceSpec(
+        cluster_ip="None",
+        ip_families=("IPv4",),
+        ip_family_policy="SingleStack",
+        ports=(ServicePort(name="tcp", port=PORT),),
+    )
     return Service(metadata=ObjectMeta(name=name_of(number), namespace=namespace), spec=spec)
 
 

@@ -142,6 +142,7 @@ def _extsync(plane: ControlPlane, folder: Path) -> Iterator[int]:
     """``extsync run``, with its default settings but for the limit of requests."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EXTSYNC_")}
     environment |= {"KUBECONFIG": str(plane.kubeconfig()), "EXTSYNC_QPS": UNLIMITED, "EXTSYNC_BURST": UNLIMITED}
+    environment["EXTSYNC_LISTEN"] = "none"  # another one may have the port
     command = [str(COMMAND), "run", "-f", str(folder / KEPT)]
     with (
         (folder / "extsync.log").open("w") as log,

@@ -103,7 +103,7 @@ def _listen(text: str) -> str:
     host, colon, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     try:
-        named = not host or (":" in bare) is (host != bare) and bool(ip_address(bare))
+        named = not host or ((":" in bare) is (host != bare) and bool(ip_address(bare)))
     except ValueError:
         named = False
     if not colon or not named or not (port.isdecimal() and int(port) < 65536):

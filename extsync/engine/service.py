@@ -25,7 +25,7 @@ from extsync.plan.judge import Judged, judge
 from extsync.plan.merge import Admission, Candidate, Merged, SourceSet, Tier
 from extsync.plan.metadata import trigger_time
 from extsync.plan.panic import panic
-from extsync.plan.plan import Current, Plan, PlanMemo, plan
+from extsync.plan.plan import Current, Plan, PlanMemo, plan, publish_alike
 from extsync.plan.ports import PortSpec, ports_of
 from extsync.plan.published import Published
 from extsync.plan.suppressed import Suppressed
@@ -312,8 +312,9 @@ class ServiceState:
         self._tier_state = tiers.state
         panicked = panic(tiers.endpoints, published, self.prepared.panic_policy)
         endpoints = panicked.endpoints if adjust is None else adjust(panicked.endpoints, published)
-        if endpoints != self._endpoints:  # mostly the same objects, so this is quick
-            self._endpoints, self._triggered = endpoints, trigger_time(wall)
+        if not publish_alike(endpoints, self._endpoints):
+            self._triggered = trigger_time(wall)
+        self._endpoints = endpoints
         planned = plan(
             self.key,
             current,

@@ -10,6 +10,7 @@ from extsync.changes import ApplyService
 from extsync.model import Endpoint, ServiceKey
 from extsync.objects import Service
 from extsync.plan.changes import Changes
+from extsync.plan.difference import changed_places
 from extsync.plan.policy import Notice, PackPolicy, Refusal
 from extsync.plan.publication import Current, PublicationMemo, outlived_changes, publish
 from extsync.plan.service import ServiceWish, release_change, service_change, use_refusal
@@ -60,7 +61,7 @@ class _Question(msgspec.Struct, frozen=True):
     def same_as(self, other: _Question) -> bool:
         mine, others = self.current, other.current
         return (
-            self.endpoints is other.endpoints
+            publish_alike(self.endpoints, other.endpoints)
             and mine.service is others.service
             and mine.endpoints is others.endpoints
             and len(mine.slices) == len(others.slices)
@@ -95,8 +96,21 @@ def plan(
     question = _Question(current, endpoints, policy, wish, settled)
     if memo.asked is None or not memo.answer.changes.is_empty or not question.same_as(memo.asked):
         memo.answer = _plan(key, question, triggered, memo)
-        memo.asked = question
+    memo.asked = question
     return memo.answer
+
+
+def publish_alike(endpoints: tuple[Endpoint, ...], others: tuple[Endpoint, ...]) -> bool:
+    """Whether the endpoints are the same but for their reasons, which are not published.
+
+    After a start most verdicts change no more than that: what was kept as published is found to be healthy.
+    """
+    if endpoints is others:
+        return True
+    return len(endpoints) == len(others) and all(
+        msgspec.structs.replace(endpoints[place], why=others[place].why) == others[place]
+        for place in changed_places(others, endpoints)
+    )
 
 
 def _plan(key: ServiceKey, question: _Question, triggered: str | None, memo: PlanMemo) -> Plan:
