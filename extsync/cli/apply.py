@@ -21,7 +21,7 @@ from extsync.engine.prune import prune
 from extsync.engine.telling import because, object_name, place, state_word
 from extsync.errors import ConfigError, StoreError, UsageError
 from extsync.kube.writer import verb
-from extsync.model import Endpoint, State, Verdict
+from extsync.model import Endpoint, ServiceKey, State, Verdict
 
 MOST_ENDPOINTS = 50
 """Of a service with more endpoints than this, the text shows only those that are not ready, and no more than this."""
@@ -43,6 +43,7 @@ def main(args: argparse.Namespace) -> int:
         policy=args.policy,
         allow_empty=args.allow_empty,
         take_over=args.take_over,
+        allow_removal=_removals(args.allow_removal, services),
         allow_stale=_stale_sources(args.allow_stale_source, services),
     )
     results, error = asyncio.run(one_pass(args, settings, services, options))
@@ -63,6 +64,16 @@ def check_usage(args: argparse.Namespace) -> None:
     if args.wait and (args.no_probe or args.dry_run):
         other = "--no-probe" if args.no_probe else "--dry-run"
         raise UsageError(f"--wait waits for what probes find and writes it: it cannot go with {other}")
+
+
+def _removals(names: list[str], services: list[Prepared]) -> frozenset[ServiceKey]:
+    """The services that may lose whatever their sources no longer name; raises UsageError for one that is not there."""
+    known = {str(service.key): service.key for service in services}
+    for name in names:
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"--allow-removal {name}: no manifest is about this service; there are {there}")
+    return frozenset(known[name] for name in names)
 
 
 def _stale_sources(names: list[str], services: list[Prepared]) -> frozenset[str]:

@@ -122,6 +122,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--take-over", action="store_true", help="write also what a running extsync keeps; it writes on all the same"
     )
     apply.add_argument(
+        "--allow-removal",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAMESPACE/NAME",
+        help="let this service lose what its sources no longer name, however much that is",
+    )
+    apply.add_argument(
         "--allow-stale-source",
         action="extend",
         nargs="+",

@@ -1,26 +1,26 @@
 """The guards of one service: one for each source but static ones, and one for what was found published after a start.
 
 What is found published and no source names may not vanish because all sources have spoken: the registry may have been
-wiped while nobody looked. It is judged by the rules for the removals of a source, as a share of what was published of
-sources that are guarded, together with what left before as the evidence on the objects says. Where a service has
-several sources, that also says how many backends each had: then it is an accident where one of them has too few by now,
-and what a source had that is in the manifest no more is none. No I/O.
+wiped while nobody looked. It is judged by the rules for the removals of a source, together with what left before as the
+evidence on the objects says. No I/O.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from operator import is_not
 from typing import TypeAlias
 
 import msgspec
 
 from extsync.config.sources import Source
 from extsync.engine.carried import CARRIED
+from extsync.engine.found import Found, Had
 from extsync.model import Backend, Endpoint, Identity
 from extsync.objects import Service
 from extsync.plan.changes import Changes
-from extsync.plan.evidence import MOST_SOURCES, Evidence, batches, digest, newest, steps, with_evidence
+from extsync.plan.evidence import DRIFT, MOST_SOURCES, Evidence, batches, digest, newest, steps, with_evidence
 from extsync.plan.guard import Guard, GuardPolicy, Withheld
 from extsync.plan.merge import Merged, SourceSet
 from extsync.plan.published import Published
@@ -38,6 +38,8 @@ class Guarding:
         """What is withheld, as of the latest look."""
         self.ended = ""
         """What became of the removal that was withheld last."""
+        self.found = Found()
+        """What was found published after the start."""
         self.sources: tuple[Source, ...] = ()
         """The sources that are guarded."""
         self.lasting = True
@@ -45,16 +47,14 @@ class Guarding:
         self._policy = GuardPolicy()
         self._is_alone = True
         self._guards: dict[str, Guard[Backend]] = {}
-        self._found: Guard[Endpoint] | None = None
-        self._found_at_first: tuple[Endpoint, ...] = ()
-        self._found_now: tuple[Endpoint, ...] | None = None
-        self.is_open = True
-        """Whether what was found published has yet to be judged."""
         self._lets_all = False
         self._let_through: tuple[float, float] = (0.0, 0.0)
         self._since = 0.0
         self._until: tuple[float, float] | None = None
+        self._asked: list[object] = []
+        self._check_at: float | None = None
         self._withheld: tuple[tuple[Identity, str, AnyWithheld], ...] = ()
+        self._entries: tuple[Identity, ...] = ()
         self._read: Published | None = None
         self._written = Evidence()
         self._left: dict[str, list[tuple[float, int]]] | None = None
@@ -71,8 +71,8 @@ class Guarding:
 
     def _all(self) -> Iterator[Guard[Backend] | Guard[Endpoint]]:
         yield from self._guards.values()
-        if self._found is not None:
-            yield self._found
+        if self.found.guard is not None:
+            yield self.found.guard
 
     # ---- looking -----------------------------------------------------------------------------------------------------
 
@@ -120,52 +120,26 @@ class Guarding:
 
         ``merged`` is what the sources have. ``believed``: all of them have spoken, and none is in trouble.
         """
-        if self.is_open:
-            self.is_open = False
-            self._found = self._guard_of_found(found, merged, published, now)
-            self._found_at_first = self._found_now = found
-            if self._found is not None:
-                self._found.look(found, now, believed=believed)
-                self._found.look((), now, believed=believed)
-                self._found.credit(lambda endpoint: self._credits.get(digest(endpoint.identity), 0.0))
-        guard = self._found
-        if guard is None or not self._guards:
-            return ()
-        answer = guard.answer
-        if found is not self._found_now:
-            self._found_now, stays = found, frozenset(found)
-            answer = tuple(endpoint for endpoint in self._found_at_first if endpoint not in stays)
-        guard.look(answer, now, believed=believed)
-        if not guard.kept:
-            self._found = None
-            for number in [number for at, number in guard.left(now) if at == now]:
-                self._remember_left(now, number)
-        return guard.kept
+        if self.found.is_open:
+            sources = self._had(merged, published) if found else {}
+            left = self.found.judge(found, sources, self._policy, now, believed=believed, credit=self._credit)
+            self._remember_left(now, left)
+        if not self._guards:
+            self.found.guard = None
+        self._remember_left(now, self.found.look(found, now, believed=believed))
+        return self.found.kept
 
-    def _guard_of_found(
-        self, found: tuple[Endpoint, ...], merged: Merged, published: Published, now: float
-    ) -> Guard[Endpoint] | None:
-        """The guard of what was found: of all sources together, or of the one that has too few by what is written."""
-        if not found or not self._guards:
-            return None
+    def _had(self, merged: Merged, published: Published) -> dict[str, Had]:
+        """What each source has, and had by the evidence."""
         named = Counter(c.source for c in merged.candidates if published.get(c.identity) is not None)
         left = self._left or {}
-        judged = list(self._guards)
-        had = self._written.known
-        if all(name in had for name in judged):
-            lost = {name: had[name] - guard.known for name, guard in self._guards.items()}
-            before = {name: sum(number for _, number in left.get(name, ())) for name in judged}
-            judged = [n for n in judged if self._policy.is_accident(lost[n] + before[n], had[n] + before[n])]
-            judged = judged and [max(judged, key=lost.__getitem__)]
-            if not judged:
-                self._remember_left(now, min(len(found), max(0, *lost.values())))
-                return None
-        besides = sum(named[name] for name in judged)
-        guard = Guard[Endpoint](self._policy, lambda endpoint: text_of(endpoint.identity), besides=besides)
-        for name in judged:
-            for at, number in left.get(name, ()):
-                guard.remember_left(at, number)
-        return guard
+        return {
+            name: Had(guard.known, named[name], self._written.known.get(name), left.get(name, ()))
+            for name, guard in self._guards.items()
+        }
+
+    def _credit(self, endpoint: Endpoint) -> float:
+        return self._credits.get(digest(endpoint.identity), 0.0)
 
     def _remember_left(self, now: float, number: int) -> None:
         """Somebody's entries left: nobody knows whose, so they count for each source."""
@@ -175,36 +149,49 @@ class Guarding:
     def due(self) -> Iterator[float | None]:
         """When to look again although nothing happens."""
         yield from (guard.due() for guard in self._all())
+        yield self._check_at
 
     # ---- what is withheld --------------------------------------------------------------------------------------------
 
     def conclude(self, merged: Merged, *, now: float, wall: float) -> None:
         """Works out what is withheld by now, of what ``merged`` has."""
         before = self.suppressed
-        self._withheld = tuple(sorted(self._find_withheld(merged), key=lambda one: text_of(one[0])))
+        asked: list[object] = [merged, *(guard.kept for guard in self._all())]
+        if len(asked) != len(self._asked) or any(map(is_not, asked, self._asked)):
+            self._asked = asked
+            self._withheld = tuple(sorted(self._find_withheld(merged), key=lambda one: text_of(one[0])))
+            self._entries = tuple(identity for identity, _, _ in self._withheld)
         if not self._withheld:
             if before is not None:
                 self.ended = self.ended or _end_of(before, merged)
             self.suppressed, self._since = None, 0.0
             return
+        entries = self._entries
         if not self._since:
-            is_known = self._written.since and any(digest(one) in self._credits for one, _, _ in self._withheld)
-            self._since = self._written.since if is_known else float(round(wall))
+            self._since = self._written.since if self._is_known(entries) else float(round(wall))
         self.ended = ""
-        entries = tuple(identity for identity, _, _ in self._withheld)
         numbers = Counter(source for _, source, _ in self._withheld)
         shares = [Share(name, numbers[name], guard.out_of) for name, guard in self._guards.items() if numbers[name]]
-        if self._found is not None and numbers[CARRIED]:
-            shares.append(Share("", numbers[CARRIED], self._found.out_of))
-        hash_ = before.hash if before is not None and before.entries == entries else removal_hash(entries, self._since)
+        if self.found.guard is not None and numbers[CARRIED]:
+            shares.append(Share("", numbers[CARRIED], self.found.guard.out_of))
+        hash_ = before.hash if before is not None and before.entries is entries else removal_hash(entries, self._since)
         self.suppressed = Suppressed(entries, tuple(shares), self._since, self._confirmed_at(now, wall), hash_)
+
+    def _is_known(self, entries: Sequence[Identity]) -> bool:
+        """Whether the removal of these began to be withheld before this process started."""
+        written = self._written
+        if not written.since:
+            return False
+        return removal_hash(entries, written.since) == written.hash or any(
+            digest(one) in self._credits for one in entries
+        )
 
     def _find_withheld(self, merged: Merged) -> Iterator[tuple[Identity, str, AnyWithheld]]:
         owners: dict[object, AnyWithheld] = {
             (name, backend_key(one.entry)): one for name, guard in self._guards.items() for one in guard.withheld
         }
-        if self._found is not None:
-            owners.update({(CARRIED, text_of(one.entry.identity)): one for one in self._found.withheld})
+        if self.found.guard is not None:
+            owners.update({(CARRIED, text_of(one.entry.identity)): one for one in self.found.guard.withheld})
         if not owners:
             return
         for candidate in merged.candidates:
@@ -234,7 +221,7 @@ class Guarding:
         if self.suppressed is None:
             return False
         named = None if service is None else service.annotations.get(ALLOW_ANNOTATION)
-        by_another = self._written.allowed == self._since
+        by_another = bool(self._written.allowed) and self._written.allowed == self._since
         if not (self._lets_all or by_another or named == self.suppressed.hash):
             return False
         self.ended = f"{len(self.suppressed.entries)} endpoints leave: somebody let the removal through"
@@ -248,6 +235,9 @@ class Guarding:
     def with_evidence(self, changes: Changes, published: Published, *, now: float, wall: float) -> Changes:
         """``changes``, with what a process that starts after this one has to know on one of the objects."""
         by_itself = self.lasting and self._is_evidence_due(now, wall)
+        paused = self.suppressed is not None and self.suppressed.until is None
+        # What is written counts on while nothing does: by then it may be wrong by enough to be written anew.
+        self._check_at = now + DRIFT * self._policy.confirm_after if paused and self._written.counting else None
         if changes.is_empty and not by_itself:
             return changes
         return with_evidence(changes, published.objects, self._evidence(now, wall), by_itself=by_itself)
@@ -256,7 +246,7 @@ class Guarding:
         """Whether what is written says something else of what is withheld than what is so."""
         suppressed, written = self.suppressed, self._written
         if suppressed is None:
-            return bool(written.withheld) and not self.is_open
+            return bool(written.withheld) and not self.found.is_open
         if written.hash != suppressed.hash:
             return True
         seconds = [one.confirmed(now) for _, _, one in self._withheld]
@@ -267,7 +257,7 @@ class Guarding:
         suppressed, written = self.suppressed, self._written
         names = list(self._guards)[:MOST_SOURCES]
         known = {} if self._is_alone else {name: self._guards[name].known for name in names}
-        if self.is_open or self._found is not None:
+        if self.found.is_open or self.found.guard is not None:
             known = {name: max(number, written.known.get(name, 0)) for name, number in known.items()}
         left = {name: [(wall - (now - at), n) for at, n in self._guards[name].left(now)] for name in names}
         since, at = self._let_through
@@ -279,7 +269,7 @@ class Guarding:
             allowed=since if 0.0 <= wall - at <= self._policy.window else 0.0,
         )
         if suppressed is None:
-            if not self.is_open:
+            if not self.found.is_open:
                 return kept
             return msgspec.structs.replace(
                 kept, since=written.since, hash=written.hash, counting=written.counting, withheld=written.withheld

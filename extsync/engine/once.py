@@ -20,7 +20,7 @@ from extsync.engine.parallel import in_parallel
 from extsync.engine.passes import OnceOptions, ServiceResult, Step
 from extsync.engine.prepare import Prepared
 from extsync.engine.probing import Probing
-from extsync.engine.service import ServiceState
+from extsync.engine.service import Decision, ServiceState
 from extsync.engine.snapshot import Snapshot
 from extsync.engine.telling import describe, failure
 from extsync.engine.withhold import EVERY_ONE_FAILS, NONE_IS_ALLOWED, keep_published
@@ -79,8 +79,11 @@ def may_be_retried(change: Change, error: ExtsyncError) -> bool:
 class _Work:
     """One service on its way through the pass."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, options: OnceOptions) -> None:
         self.state = ServiceState(prepared)
+        self.state.guarding.lasting = False
+        if prepared.key in options.allow_removal:
+            self.state.guarding.allow()
         self.result = ServiceResult(prepared.key)
         self.doubted: set[str] = set()
 
@@ -132,7 +135,7 @@ class Once:
 
         Raises StoreError where the cluster cannot be read: then nothing was written.
         """
-        works = [_Work(prepared) for prepared in services]
+        works = [_Work(prepared, self._options) for prepared in services]
         deadline = self._world.clock.monotonic() + self._options.timeout
         self._progress("reading the cluster and the sources")
         await self._discover(works, deadline)
@@ -210,6 +213,8 @@ class Once:
         """There is no time for holds: what an answer leaves out is gone, or it is not believed at all."""
         negative = last_good.negative()
         if not negative or self._options.allow_empty:
+            if negative and work.state.may_lose(name, self._view.current(work.key)):
+                work.state.guarding.allow()  # what leaves is what was asked about, and nobody knows whose the rest is
             last_good.advance(float("inf"))
             return
         says = "says that it has no backends" + (f" for {', '.join(negative)}" if any(negative) else "")
@@ -333,11 +338,18 @@ class Once:
         fault = self._probing.fault(work.key)
         if fault:
             result.plan_errors.append(fault)
-        result.plan_withheld = withheld
+        result.plan_withheld = withheld + self._withheld_by_guard(work, decision)
         remarks = work.state.remarks(decision, besides=work.doubted | work.state.unusable | work.state.wholly_denied)
-        told = [*remarks, *(text for text in self._probing.remarks(work.key) if text != fault)]
+        guarded = () if decision.suppressed is None else tuple(decision.suppressed.lines())
+        told = [text for text in (*remarks, *self._probing.remarks(work.key)) if text not in (fault, *guarded)]
         result.plan_remarks = [text for text in told if text not in result.plan_errors]
         return allowed(decision.plan.changes, self._options.policy, service_exists=current.service is not None)
+
+    def _withheld_by_guard(self, work: _Work, decision: Decision) -> list[str]:
+        """What the guard withholds, where the policy would let it leave."""
+        if decision.suppressed is None or self._options.policy != "sync":
+            return []
+        return list(decision.suppressed.lines(f"--allow-removal {work.key}"))
 
     def _may_fail_back(self, work: _Work, verdicts: Sequence[Verdict | None]) -> bool:
         """Whether a standby tier that is no longer needed goes at once.

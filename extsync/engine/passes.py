@@ -18,8 +18,9 @@ class OnceOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``write`` False: everything but the writing. ``probe`` False: published readiness stays, and new endpoints are as
     declared. ``wait``: go on until each service has minReady ready endpoints. ``allow_empty``: believe it when every
     endpoint that was published ready fails, and when a source says that it has none. ``allow_stale``: names of sources
-    that may fail; what is published stays then, since nobody knows which of it is theirs. ``take_over``: write
-    also what a running extsync keeps. ``reads_ranges`` as in ``engine.options.Options``.
+    that may fail; what is published stays then, since nobody knows which of it is theirs. ``allow_removal``: services
+    of which the guard withholds nothing. ``take_over``: write also what a running extsync keeps. ``reads_ranges`` as in
+    ``engine.options.Options``.
     """
 
     owner: str = "default"
@@ -31,6 +32,7 @@ class OnceOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow_empty: bool = False
     allow_stale: frozenset[str] = frozenset()
     take_over: bool = False
+    allow_removal: frozenset[ServiceKey] = frozenset()
     qps: float = 20.0
     burst: int = 30
     request_timeout: float = 10.0

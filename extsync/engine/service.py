@@ -117,7 +117,7 @@ class ServiceState:
         self._orphan(name for name in self.sources if name not in sources)
         if prepared.pack_policy.adopt and not self.prepared.pack_policy.adopt:
             self._carried = Carried()  # more is found published than at the first look
-            self.guarding.is_open = True
+            self.guarding.found.is_open = True
         self.prepared = prepared
         self.sources = sources
         self.guarding.follow(prepared.guard_policy, prepared.manifest.spec.sources)
@@ -180,7 +180,7 @@ class ServiceState:
             merged = self._merging_guarded.merge(ports, sets, families, self._admission())
         self._carried.look(published, merged)
         was_settled, self.settled = self.settled, not self._silent
-        if self.settled or not guarding.is_open:
+        if self.settled or not guarding.found.is_open:
             believed = self.settled and all(self._is_good(source.name) for source in guarding.sources)
             stays = guarding.look_at_found(self._carried.found, merged, published, now, believed=believed)
             if self.settled:

@@ -15,7 +15,7 @@ import msgspec
 
 from extsync.changes import Change, Create, Delete, Update
 from extsync.model import Identity
-from extsync.objects import Endpoints, EndpointSlice, KubeObject
+from extsync.objects import OWNER_LABEL, Endpoints, EndpointSlice, KubeObject
 from extsync.plan.changes import Changes
 from extsync.plan.suppressed import text_of
 
@@ -156,7 +156,9 @@ def with_evidence(
             change = msgspec.structs.replace(change, obj=_marked(change.obj, text))
             text = None
         items.append(change)
-    stay = [obj for obj in objects if _name(obj) not in deleted]
+    stay = [
+        obj for obj in objects if _name(obj) not in deleted and OWNER_LABEL in obj.labels
+    ]  # not what is adopted yet
     if text is not None and stay and (by_itself or not bearers.isdisjoint(deleted)):
         items.insert(0, Update(_marked(stay[-1], text), _REASON, adds=False, takes_away=False))
     return Changes(tuple(items)) if items else changes

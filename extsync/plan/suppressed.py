@@ -17,6 +17,10 @@ MOST_LISTED = 20
 """Endpoints of one withheld removal that are told one by one."""
 
 
+MOST_SHARES = 3
+"""Sources that an event names."""
+
+
 class Share(msgspec.Struct, frozen=True):
     """What of one source is withheld: how many, out of how many. ``source`` "" stands for what was found published
     after a start, and which source had it is not known."""
@@ -40,33 +44,36 @@ class Suppressed(msgspec.Struct, frozen=True):
     until: float | None
     hash: str
 
-    def lines(self) -> Iterator[str]:
-        """What there is to say of it; a line stays the same for as long as what it tells of."""
+    def lines(self, cure: str = "") -> Iterator[str]:
+        """What there is to say of it; a line stays the same for as long as what it tells of.
+
+        ``cure`` is for a command that runs once: what lets the removal through, as no time passes there.
+        """
+        stay = f"they stay; {cure} lets them go" if cure else self._stay
         for share in self.shares:
-            yield f"{_left_out(share)}: they stay{self._until()}; {self.cure}"
+            yield f"{_left_out(share)}: {stay}"
         listed = ", ".join(map(str, self.entries[:MOST_LISTED]))
         more = f" and {len(self.entries) - MOST_LISTED} more" if len(self.entries) > MOST_LISTED else ""
-        yield f"withheld from removal {self.hash}: {listed}{more}"
+        yield f"withheld removal {self.hash}: {listed}{more}"
 
     @property
     def summary(self) -> str:
-        """One sentence on all of it."""
-        return f"{'; '.join(map(_left_out, self.shares))}: they stay{self._until()}; {self.cure}"
+        """One sentence on all of it, short enough for an event."""
+        more = f"; and {len(self.shares) - MOST_SHARES} more sources" if len(self.shares) > MOST_SHARES else ""
+        return f"{'; '.join(map(_left_out, self.shares[:MOST_SHARES]))}{more}: {self._stay}"
 
     @property
-    def cure(self) -> str:
-        """How a person lets it through."""
-        return f"the annotation {ALLOW_ANNOTATION}: {self.hash} on the Service lets them go now"
-
-    def _until(self) -> str:
+    def _stay(self) -> str:
+        cure = f"the annotation {ALLOW_ANNOTATION}: {self.hash} on the Service lets them go now"
         if self.until is None:
-            return " until they have been left out for policy.guard.confirmAfter, and its source is in trouble"
-        return f" until {datetime.fromtimestamp(self.until, UTC):%Y-%m-%dT%H:%M:%SZ}, if that is still so then"
+            return f"they stay, and while a source is in trouble no time counts for their removal; {cure}"
+        until = f"{datetime.fromtimestamp(self.until, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return f"they stay until {until}, and leave then if they are still left out; {cure}"
 
 
 def _left_out(share: Share) -> str:
     if not share.source:
-        return f"no source names {share.number} of the {share.out_of} endpoints that were published before the start"
+        return f"no source names {share.number} of the {share.out_of} endpoints that were found published"
     return f"source {share.source!r} no longer names {share.number} of its {share.out_of} backends"
 
 

@@ -151,7 +151,7 @@ def test_nine_of_ten_that_are_deregistered_leave_without_being_doubted_for_long(
     cluster: Cluster, run: Callable[..., Running], consul: Consul, measured: Measured
 ) -> None:
     identities = [consul.register("web", f"192.0.2.{number}", 80) for number in range(1, 11)]
-    with run(from_consul(consul)):
+    with run(from_consul(consul), policy={"guard": {"maxRemovalPercent": 100}}):
         until(cluster, {f"192.0.2.{number}": True for number in range(1, 11)}, "instances", promised=10)
         for identity in identities[1:]:
             consul.deregister(identity)

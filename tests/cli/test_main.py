@@ -83,6 +83,15 @@ def test_prune_without_an_owner_of_ones_own_is_a_usage_error(
     assert status("run", "-f", path, "--prune", "--owner", "default") == 2
 
 
+def test_a_removal_can_be_allowed_only_of_a_service_that_is_in_the_manifests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "m.json", manifest())
+    assert status("apply", "-f", path, "--allow-removal", "default/oders") == 2
+    said = capsys.readouterr().err
+    assert "--allow-removal default/oders: no manifest is about this service; there are default/orders" in said
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

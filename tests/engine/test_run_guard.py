@@ -240,3 +240,39 @@ async def test_the_hash_of_a_removal_outlives_a_restart() -> None:
         assert the_hash(rig) == known
         annotate(rig, **{ALLOW_ANNOTATION: known})
         await rig.until(rig.agree("orders", ready(TEN[0])), within=1)
+
+
+@virtual_time
+async def test_time_in_which_the_source_fails_counts_for_nothing_after_a_restart_either() -> None:
+    rig = Rig()
+    rig.feed().found(*TEN)
+    async with rig.running(orders()):
+        await rig.until(rig.agree("orders", ready(*TEN)), within=2)
+        rig.feed().found(TEN[0])
+        await rig.clock.sleep(60)
+        rig.feed().fail()
+        with rig.recorded() as writes:
+            await rig.clock.sleep(CONFIRM - 70)
+        assert [write.verb for write in writes if write.kind is not Event] == ["update"]
+        await rig.stop()
+        rig.feed().found(TEN[0])
+        rig.start_anew(orders())
+        await rig.clock.sleep(CONFIRM - 60 - 0.2 * CONFIRM)
+        assert rig.published("orders") == ready(*TEN)
+        await rig.until(rig.agree("orders", ready(TEN[0])), within=0.2 * CONFIRM + 70)
+
+
+@virtual_time
+async def test_a_flip_while_a_removal_is_withheld_writes_one_slice_and_one_endpoints() -> None:
+    rig = Rig()
+    rig.up(*HUNDRED)
+    rig.feed().found(*HUNDRED)
+    async with rig.running(manifest("orders", feed(), policy={"maxEndpointsPerSlice": 10})):
+        await rig.until(lambda: list(rig.slices("orders").values()) == [True] * 100, within=20)
+        rig.feed().found(HUNDRED[0])
+        await rig.clock.sleep(70)
+        rig.down(HUNDRED[55])
+        with rig.recorded() as writes:
+            await rig.until(lambda: not rig.slices("orders")[HUNDRED[55]], within=35)
+            await rig.clock.sleep(20)
+        assert sorted(write.kind.__name__ for write in writes) == ["EndpointSlice", "Endpoints"]

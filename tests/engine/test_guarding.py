@@ -1,0 +1,202 @@
+"""The guards of one service: what is a removal, whose it is, and what is found after a start. No loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from extsync.model import Backend, Observation, Outcome, several
+from extsync.plan.plan import Current
+from tests.engine.support import feed, rack
+from tests.engine.test_service import NOTHING, Looks, found, shown, states
+
+TEN = tuple(f"192.0.2.{number}" for number in range(1, 11))
+OTHERS = tuple(f"198.51.100.{number}" for number in range(1, 6))
+NO_HOLD: dict[str, Any] = {"hold": {"nodata": "0s", "nx": "0s"}}
+
+
+def at(*addresses: str) -> Current:
+    return shown(**{f"a{address.replace('.', '_')}": True for address in addresses})
+
+
+def known(*sources: dict[str, Any], **spec: Any) -> Looks:
+    """A service whose source has ten backends."""
+    service = Looks(*(sources or (feed(),)), checks=[], **spec)
+    service.state.observe("feed", found(*TEN), 0.0)
+    for source in sources:
+        if "static" in source:
+            service.state.observe(source["name"], found(*(b["address"] for b in source["static"]["backends"])), 0.0)
+    service.look()
+    return service
+
+
+def says(service: Looks, observation: Observation, now: float = 1.0) -> set[str]:
+    service.state.observe("feed", observation, now)
+    return set(states(service.look(now=now)))
+
+
+def labelled(*addresses: str, **changes: Any) -> Observation:
+    backends = tuple(Backend(a, labels=(("env", "a" if i < 2 else "b"),), **changes) for i, a in enumerate(addresses))
+    return Observation(Outcome.FOUND, backends)
+
+
+def test_a_backend_that_changes_anything_but_address_and_ports_is_the_same() -> None:
+    service = known()
+    assert says(service, labelled(*TEN, zone="other", hostname=None, drain=True)) == set(TEN)
+    decision = service.look(now=2.0)
+    assert decision.suppressed is None
+    assert not any(states(decision).values())
+
+
+def test_a_drain_of_all_goes_out_at_once() -> None:
+    service = known()
+    service.state.observe("feed", labelled(*TEN[:2], drain=True), 1.0)
+    decision = service.look(now=1.0)
+    assert states(decision) == {**dict.fromkeys(TEN, True), **dict.fromkeys(TEN[:2], False)}
+
+
+def test_other_rules_of_relabelling_that_drop_most_are_an_accident() -> None:
+    service = Looks(feed(), checks=[])
+    service.state.observe("feed", labelled(*TEN), 0.0)
+    service.look()
+    service.take(feed(relabel=[{"sourceLabels": ["env"], "regex": "a", "action": "keep"}]), checks=[])
+    assert set(states(service.look(now=1.0))) == set(TEN)
+
+
+def test_another_block_under_the_same_name_that_has_much_less_is_withheld() -> None:
+    service = known()
+    service.take({"name": "feed", "http": {"url": "http://192.0.2.99/"}}, checks=[])
+    assert says(service, found(TEN[0])) == set(TEN)
+
+
+def test_a_source_that_leaves_the_manifest_is_meant() -> None:
+    service = known(feed(), rack("203.0.113.1"))
+    service.take(rack("203.0.113.1"), checks=[])
+    assert set(states(service.look(at(*TEN, "203.0.113.1"), now=1.0))) == {"203.0.113.1"}
+
+
+def test_a_source_under_another_name_is_another_source() -> None:
+    service = known()
+    service.take(feed("new"), checks=[])
+    assert set(states(service.look(at(*TEN), now=1.0))) == set(TEN)
+    service.state.observe("new", found(TEN[0]), 2.0)
+    assert set(states(service.look(at(*TEN), now=2.0))) == {TEN[0]}
+
+
+def test_a_source_that_becomes_useless_is_no_removal_and_confirms_none() -> None:
+    service = known()
+    says(service, found(TEN[0]))
+    useless = Observation(Outcome.FOUND, (Backend("192.0.2.50", ports=(("gone", 1),)),))
+    assert says(service, useless, 2.0) == set(TEN)
+    assert says(service, useless, 5000.0) == set(TEN)
+    assert says(service, found(TEN[0]), 5001.0) == set(TEN)
+    assert set(states(service.look(now=5001.0 + 598.0))) == set(TEN)
+    assert set(states(service.look(now=5001.0 + 600.0))) == {TEN[0]}
+
+
+def test_a_question_that_fails_while_another_is_emptied_is_no_removal() -> None:
+    service = Looks(feed(**NO_HOLD), checks=[])
+    error = Observation(Outcome.ERROR, detail="SERVFAIL")
+    service.state.observe("feed", several([("a", found(*TEN)), ("b", found(*OTHERS))]), 0.0)
+    service.look()
+    assert says(service, several([("a", found(TEN[0])), ("b", error)])) == {*TEN, *OTHERS}
+    suppressed = service.look(now=2.0).suppressed
+    assert suppressed is not None
+    assert suppressed.until is None
+
+
+def test_what_another_source_names_has_not_left() -> None:
+    service = Looks(feed(), feed("other", priority=1), checks=[])
+    service.state.observe("feed", found(*TEN), 0.0)
+    service.state.observe("other", found(*OTHERS), 0.0)
+    service.look()
+    service.state.observe("other", found(*OTHERS, *TEN[1:]), 1.0)
+    service.state.observe("feed", found(TEN[0]), 1.0)
+    decision = service.look(now=1.0)
+    assert decision.suppressed is None
+    assert {c.source for c in decision.candidates if c.identity.address in TEN[1:]} == {"other"}
+
+
+def test_another_policy_counts_at_once_for_what_is_withheld_already() -> None:
+    service = known()
+    says(service, found(TEN[0]))
+    service.take(feed(), checks=[], policy={"guard": {"confirmAfter": "1h"}})
+    assert set(states(service.look(now=700.0))) == set(TEN)
+    service.take(feed(), checks=[], policy={"guard": {"maxRemovalPercent": 100}})
+    assert set(states(service.look(now=701.0))) == {TEN[0]}
+
+
+def test_it_says_what_how_many_until_when_and_how_to_let_it_through() -> None:
+    service = known()
+    says(service, found(TEN[0], TEN[1]))
+    decision = service.look(now=2.0)
+    assert decision.suppressed is not None
+    line, listed = decision.suppressed.lines()
+    assert line.startswith("source 'feed' no longer names 8 of its 10 backends: they stay until 1970-01-01T00:10:01Z")
+    assert f"extsync.dev/allow-removal: {decision.suppressed.hash}" in line
+    assert listed.endswith(": " + ", ".join(sorted(f"{address}:80" for address in TEN[2:])))
+    assert decision.remarks == (line, listed)
+    assert service.look(now=300.0).remarks == decision.remarks
+    assert decision.look_again == 601.0
+
+
+# ---- what is found after a start -------------------------------------------------------------------------------------
+
+
+def started(*answer: str, current: Current) -> Looks:
+    service = Looks(feed(), checks=[])
+    service.state.observe("feed", found(*answer), 0.0)
+    service.look(current)
+    return service
+
+
+def test_what_is_found_and_comes_back_is_no_longer_withheld_and_a_small_rest_leaves() -> None:
+    service = started(TEN[0], current=at(*TEN))
+    service.state.observe("feed", found(*TEN[:3]), 1.0)
+    assert set(states(service.look(at(*TEN), now=1.0))) == set(TEN)
+    service.state.observe("feed", found(*TEN[:8]), 2.0)
+    assert set(states(service.look(at(*TEN), now=2.0))) == set(TEN[:8])
+
+
+def test_what_left_at_the_start_counts_with_what_leaves_after_it() -> None:
+    service = started(*TEN[:6], current=at(*TEN))
+    assert set(states(service.look(at(*TEN[:6]), now=1.0))) == set(TEN[:6])
+    service.state.observe("feed", found(*TEN[:4]), 2.0)
+    assert set(states(service.look(at(*TEN[:6]), now=2.0))) == set(TEN[:6])
+
+
+def test_time_in_which_the_source_fails_confirms_nothing_of_what_was_found() -> None:
+    service = started(TEN[0], current=at(*TEN))
+    service.state.observe("feed", Observation(Outcome.ERROR, detail="status 500"), 1.0)
+    service.look(at(*TEN), now=1.0)
+    assert set(states(service.look(at(*TEN), now=5000.0))) == set(TEN)
+
+
+def test_a_source_that_is_new_in_the_manifest_and_silent_takes_nothing_of_it_away() -> None:
+    service = started(TEN[0], current=at(*TEN))
+    service.take(feed(), feed("new"), checks=[])
+    assert set(states(service.look(at(*TEN), now=1.0))) == set(TEN)
+    service.state.observe("new", found(*OTHERS), 5000.0)
+    assert set(states(service.look(at(*TEN), now=5000.0))) == {*TEN, *OTHERS}
+
+
+def test_few_endpoints_that_are_found_and_nobody_names_leave() -> None:
+    assert set(states(started("203.0.113.1", current=at(*TEN[:3])).look(at(*TEN[:3])))) == {"203.0.113.1"}
+
+
+@pytest.mark.parametrize("sources", [(rack("203.0.113.1"),), (rack("203.0.113.1"), rack("203.0.113.2", name="more"))])
+def test_a_service_of_static_sources_alone_is_not_guarded(sources: tuple[dict[str, Any], ...]) -> None:
+    service = Looks(*sources, checks=[])
+    for source in sources:
+        (backend,) = source["static"]["backends"]
+        service.state.observe(source["name"], found(backend["address"]), 0.0)
+    assert not set(states(service.look(at(*TEN)))) & set(TEN)
+
+
+def test_nothing_published_is_nothing_found() -> None:
+    service = Looks(feed(), checks=[])
+    service.state.observe("feed", found(), 0.0)
+    assert service.look(NOTHING).suppressed is None
+    assert service.look(replace(NOTHING, slices=())).suppressed is None
