@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ import msgspec
 from extsync.changes import ApplyService, Change, Delete
 from extsync.model import Backend, Health, ServiceKey, Verdict
 from extsync.objects import Endpoints, EndpointSlice, KubeObject, Service
+from extsync.plan.guard import Guard, GuardPolicy
 from extsync.plan.judge import Judged, judge
 from extsync.plan.merge import Merged, SourceSet, merge
 from extsync.plan.plan import Current, Plan, PlanMemo, plan
@@ -27,6 +29,7 @@ from extsync.plan.ports import PortSpec
 from extsync.plan.published import Published
 from extsync.plan.service import ServiceWish, preview
 from extsync.plan.tier import TierPolicy, TierState, tier
+from extsync.sources.holds import backend_key
 
 KEY = ServiceKey("default", "orders")
 PORTS = (PortSpec("mysql", 3306), PortSpec("metrics", 9104))
@@ -125,7 +128,19 @@ def measure(endpoints: int, *, publish_endpoints: bool, rounds: int = ROUNDS) ->
         times["one flip"].append(took)
         scene.carry_out(planned)
         _expect(scene.decide(), 0)
+    times["guard"] = _guard_times(backends, rounds)
     return {case: statistics.median(taken) * 1000 for case, taken in times.items()}
+
+
+def _guard_times(backends: tuple[Backend, ...], rounds: int) -> list[float]:
+    """What the guard costs where a source names one other backend than before."""
+    guard = Guard(GuardPolicy(), backend_key)
+    guard.look(backends, 0.0, believed=True)
+    taken = []
+    for i in range(rounds):
+        answer = (*backends[:i], Backend(f"192.0.2.{i}"), *backends[i + 1 :])
+        taken.append(_timed(partial(guard.look, answer, float(i), believed=True))[0])
+    return taken
 
 
 def _timed(step: Callable[[], T]) -> tuple[float, T]:
