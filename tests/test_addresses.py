@@ -100,3 +100,19 @@ def test_an_address_that_is_accepted_is_canonical_and_usable(text: str) -> None:
 def test_host_names_are_told_from_addresses() -> None:
     assert all(is_address(text) for text in ("192.0.2.1", "::1", "1.2"))
     assert not any(is_address(text) for text in ("db-1", "example.com", ""))
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_is_taken_exactly_where_it_is_one_machine_s(address: ipaddress.IPv4Address) -> None:
+    special = (
+        address.is_unspecified
+        or address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address == ipaddress.IPv4Address("255.255.255.255")
+    )
+    try:
+        assert check_address(str(address)) == str(address)
+        assert not special
+    except ValueError:
+        assert special
