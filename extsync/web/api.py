@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -10,6 +10,7 @@ from aiohttp import web
 from extsync.engine.explain import EndpointDetail
 from extsync.engine.run import Engine
 from extsync.model import ServiceKey
+from extsync.web import openapi
 from extsync.web.documents import (
     Problem,
     ServiceList,
@@ -33,13 +34,19 @@ class Api:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._openapi = openapi.document()
 
     def add_to(self, application: web.Application) -> None:
         """Adds the routes."""
         add = application.router.add_get
+        add("/api/v1/openapi.json", self.openapi)
         add("/api/v1/status", self.status)
         add("/api/v1/services", self.services)
         add("/api/v1/services/{namespace}/{name}", self.service)
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        """What this API is, for programs."""
+        return _json(self._openapi)
 
     async def status(self, request: web.Request) -> web.Response:
         return _json(process_document(self._engine.status()))
@@ -79,5 +86,5 @@ class Api:
             return endpoint
 
 
-def _json(document: msgspec.Struct, *, status: int = 200) -> web.Response:
+def _json(document: Any, *, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(document), status=status, content_type="application/json")
