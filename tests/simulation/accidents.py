@@ -14,7 +14,7 @@ from typing import TypeAlias
 from extsync.errors import Conflict
 from extsync.kube.memory import Fault
 from extsync.model import Observation, Outcome
-from extsync.objects import SERVICE_NAME_LABEL, Endpoints, EndpointSlice, KubeObject, Service
+from extsync.objects import SERVICE_NAME_LABEL, Endpoints, EndpointSlice, KubeObject, Lease, Service
 from extsync.seams.virtual_net import Behaviour, BlackHole, Failing, Listening
 from tests.simulation.feeds import PARTS, Feed
 from tests.simulation.invariants import Violation
@@ -248,6 +248,18 @@ async def process_crashes_in_a_write(stage: Stage) -> None:
     replica.wire.on_write = None
 
 
+@accident("leader is killed")
+async def leader_is_killed(stage: Stage) -> None:
+    """While backends change, and nobody starts it again before another one leads, if there is one."""
+    replica = stage.leader(stage.script.choice(SERVICES)) or stage.script.choice(stage.replicas)
+    stage.strike("leader is killed")
+    await backends_stop_together(stage)
+    await stage.pass_(stage.script.uniform(0.0, 6.0))
+    await replica.kill()
+    await stage.pass_(stage.script.uniform(0.0, 25.0))
+    replica.start()
+
+
 @accident("process is suspended")
 async def process_is_suspended(stage: Stage) -> None:
     """The machine sleeps: its clocks have leapt when it goes on, with its network."""
@@ -331,6 +343,20 @@ def _service_of(stage: Stage, kind: type[KubeObject], name: str) -> str:
         return name
     labels = stage.store.raw(kind, NAMESPACE, name)["metadata"].get("labels", {})
     return str(labels.get(SERVICE_NAME_LABEL, ""))
+
+
+@accident("somebody edits Leases")
+async def somebody_edits_leases(stage: Stage) -> None:
+    """Deletes them, or empties their holder: whoever held them goes on, and nobody else begins."""
+    leases = stage.store.dump(Lease, NAMESPACE)
+    if leases:
+        stage.strike("somebody edits Leases")
+    for body in leases:
+        if stage.script.random() < 0.5:
+            stage.remove(Lease, body["metadata"]["name"])
+        else:
+            body["spec"]["holderIdentity"] = ""
+            stage.store.put(Lease, body)
 
 
 # ---- manifests -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,11 @@ and prints the line for the table; only where it finds none has the simulation l
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ from msgspec.structs import replace
 from extsync.config.loader import LoadResult
 from extsync.engine.carried import Carried
 from extsync.engine.desired import Desired, Step
+from extsync.engine.election import Elected
 from extsync.engine.kept import Kept
 from extsync.engine.probing import Probing
 from extsync.engine.publishing import Publisher
@@ -25,6 +30,8 @@ from extsync.health.scheduler import Scheduler
 from extsync.kube import writer
 from extsync.kube.cache import Cache
 from extsync.kube.flow import Backoff, WriteBudget
+from extsync.kube.lease import Elector
+from extsync.kube.lease_view import LeaseView
 from extsync.kube.own_writes import OwnWrites
 from extsync.kube.writer import Done, Written
 from extsync.model import Observation, Outcome, State
@@ -34,6 +41,7 @@ from extsync.plan.doubt import SelfDoubt
 from extsync.plan.merge import Merged
 from extsync.plan.metadata import Frame
 from extsync.plan.published import Published
+from extsync.seams.virtual import EPOCH
 from extsync.sources.holds import LastGood, _Part
 
 Patch = pytest.MonkeyPatch
@@ -211,20 +219,56 @@ def nothing_bounds_writes_and_retries(patch: Patch) -> None:
     patch.setattr(WriteBudget, "wait", lambda self, key, per_minute: 0.0)
 
 
+def the_fence_is_dropped(patch: Patch) -> None:
+    """Whoever has led once does so until it sees that another one does."""
+    patch.setattr(Elector, "_is_open", lambda self: self._open_until > -math.inf)
+    patch.setattr(Elected, "fence", lambda self, key: None)
+
+
+def a_standby_writes(patch: Patch) -> None:
+    patch.setattr(Elected, "leads", lambda self, key: True)
+    patch.setattr(Elected, "fence", lambda self, key: None)
+
+
+def the_times_in_a_lease_are_believed(patch: Patch) -> None:
+    def mutant(self: LeaseView, duration: float) -> float:
+        renewed = self.spec.renew_time if self.spec is not None else None
+        if not renewed or not self.holder:
+            return -math.inf
+        wall = datetime.fromisoformat(renewed).timestamp()
+        return free_at(self, duration) if wall + duration > EPOCH + asyncio.get_running_loop().time() else -math.inf
+
+    free_at = LeaseView.free_at
+    patch.setattr(LeaseView, "free_at", mutant)
+
+
+def a_lease_is_released_while_writes_are_under_way(patch: Patch) -> None:
+    patch.setattr("extsync.engine.election.DRAIN", 0.0)
+    patch.setattr(Elected, "writing", lambda self, key: nullcontext())
+
+
+def a_renewal_counts_for_too_long(patch: Patch) -> None:
+    extend = Elector._extend
+    patch.setattr(Elector, "_extend", lambda self, sent: extend(self, sent + 30.0))
+
+
 MUTATIONS: tuple[tuple[Callable[[Patch], None], int, int], ...] = (
+    (an_error_empties_the_source, 0, 1),
     (an_empty_answer_is_believed_at_once, 0, 1),
     (a_start_waits_for_no_source, 7, 1),
     (a_silent_source_keeps_what_others_named, 0, 7),
     (a_restart_forgets_what_was_published, 2, 2),
     (what_is_new_starts_ready, 1, 2),
-    (what_takes_away_goes_first, 0, 1),
     (endpoints_beside_slices_are_mirrored, 0, 3),
     (a_slice_over_its_limit_is_not_split, 2, 3),
     (slices_of_others_are_taken_over, 0, 5),
     (writes_have_no_preconditions, 5, 6),
+    (the_fence_is_dropped, 2, 6),
+    (a_standby_writes, 2, 6),
+    (a_renewal_counts_for_too_long, 2, 6),
     (verdicts_are_never_collected, 0, 7),
     (deletions_by_others_pass_unseen, 1, 7),
-    (to_read_what_became_of_a_write_ends_a_removal, 3, 7),
+    (a_broken_watch_is_the_end, 14, 7),
     (verdicts_are_collected_late, 0, 8),
     (not_ready_addresses_are_left_out_of_endpoints, 1, 9),
     (a_failing_link_of_its_own_is_taken_for_failing_backends, 0, 2),

@@ -21,14 +21,18 @@ class Process:
         self.alive = False
         self.steps = 0
         self._crash_at = 0
+        self._context = copy_context()
+        self._context.run(_CURRENT.set, self)
         self.main: asyncio.Task[None] | None = None
 
     def start(self, main: Coroutine[Any, Any, None]) -> None:
         """Runs ``main``, and whatever tasks it makes, as this process's."""
         self.alive = True
-        context = copy_context()
-        context.run(_CURRENT.set, self)
-        self.main = asyncio.get_running_loop().create_task(main, name=self.name, context=context)
+        self.main = self.task(main)
+
+    def task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """One more task of this process."""
+        return asyncio.get_running_loop().create_task(coroutine, name=self.name, context=self._context)
 
     def crash_in(self, steps: int) -> None:
         """Ends when that many more steps are done."""

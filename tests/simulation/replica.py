@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 from extsync.engine.desired import Desired
+from extsync.engine.election import Elected, Election
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.options import Options
 from extsync.engine.run import Engine
 from extsync.engine.world import World as Seams
 from extsync.errors import Unavailable
 from extsync.kube.memory import Fault, MemoryStore, Served
+from extsync.model import ServiceKey
 from extsync.objects import KubeObject
 from extsync.seams import SystemDialer
 from extsync.seams.virtual import SeededRandom, VirtualClock
@@ -19,14 +23,15 @@ from extsync.seams.virtual_net import ScriptedProbeIO
 from tests.kube.replicas import SkewedClock
 from tests.simulation.manifests import REMOVAL_DELAY
 from tests.simulation.process import Process
-from tests.simulation.scenario import World
+from tests.simulation.scenario import NAMESPACE, World
 from tests.simulation.wire import Wire
 
 _GONE = Fault(error=Unavailable("this process has ended"))
 
 
 class Replica:
-    """``process`` is its present run, or its last. ``served`` is told of its requests, by process."""
+    """``process`` is its present run, or its last. ``shards`` 0: there is no election. ``served`` is told of its
+    requests, by process."""
 
     def __init__(
         self,
@@ -36,6 +41,7 @@ class Replica:
         *,
         seed: str,
         rate: float,
+        shards: int,
         served: Callable[[Process, Served], None],
     ) -> None:
         self.name = name
@@ -45,6 +51,9 @@ class Replica:
         self.wire = Wire(random.Random(f"{seed}/wire"))
         self.process = Process(name)
         self.started_at = 0.0
+        self._shards = shards
+        self._engine: Engine | None = None
+        self._elected: Elected | None = None
         self._world = world
         self._store = store
         self._served = served
@@ -74,6 +83,8 @@ class Replica:
             io=self.io,
             create_source=self._world.create_source,
         )
+        election = Election(namespace=NAMESPACE, owner="default", identity=process.name, shards=self._shards)
+        self._elected = Elected(store, election, clock=self.clock, random=seams.random) if self._shards else None
         reader = self._world.disk.reader()
         feed = ManifestFeed(
             reader,
@@ -83,11 +94,19 @@ class Replica:
             hint=reader.changed,
         )
         self.started_at = VirtualClock.monotonic(self.clock)  # not by its own clock
-        process.start(Engine(seams, Options(instance=process.name, qps=50.0, burst=100)).run(feed))
+        options = Options(instance=process.name, qps=50.0, burst=100)
+        self._engine = Engine(seams, options, leadership=self._elected)
+        process.start(self._engine.run(feed))
+
+    def leads(self, service: str) -> bool:
+        """Whether the present process may write for a service."""
+        return self.runs and (self._elected is None or self._elected.leads(ServiceKey(NAMESPACE, service)))
 
     async def stop(self) -> None:
         """Ends the engine in good order."""
-        if self.process.main is not None:
+        if self.process.main is not None and self._engine is not None:
+            with suppress(asyncio.CancelledError):  # it may end before it has handed over
+                await self.process.task(self._engine.hand_over())
             self.process.main.cancel()
             await self.process.ended()
         self.process.alive = False

@@ -127,7 +127,7 @@ async def _settle(stage: Stage) -> None:
     latest = stage.now() + SETTLE
     while True:
         gone = sorted(stage.world.disk.absent)  # a process that never knew of it removes nothing
-        certain = frozenset(name for name in gone if any(stage.knows(one, name) for one in stage.replicas))
+        certain = frozenset(name for name in gone if all(stage.knows(one, name) for one in stage.replicas))
         try:
             stage.checker.quiet(certain=certain)
         except Violation:

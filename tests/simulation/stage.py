@@ -16,7 +16,7 @@ from tests.simulation.invariants import Checker, Violation
 from tests.simulation.process import Process
 from tests.simulation.replica import Replica
 from tests.simulation.requests import Requests
-from tests.simulation.scenario import NAMESPACE, SECRET, World
+from tests.simulation.scenario import NAMESPACE, SECRET, SERVICES, World
 from tests.simulation.timely import Timely
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,12 @@ TO_READ = 5.0
 """Seconds after which a new process has read the manifests."""
 SLOWEST, FASTEST = 0.95, 1.05
 """The rates at which clocks run."""
+
+
+def service_of(served: Served) -> str:
+    """Which service a written object is of."""
+    name = served.key[1]
+    return name.rsplit("-", 2)[0] if served.kind is EndpointSlice else name
 
 
 class Ongoing:
@@ -60,6 +66,9 @@ class Stage:
         self.ears = Ears(self.now, (SECRET,), line=line)
         self.timely = Timely(self.clock, self.world, self.checker, is_disturbed=self._is_disturbed, rate=SLOWEST)
         self.ongoing: list[Ongoing] = []
+        number_of_replicas = self.script.choice([1, 1, 2, 3])
+        self._is_elected = number_of_replicas > 1 or self.script.random() < 0.5
+        shards = self.script.choice([1, 1, 3]) if self._is_elected else 0
         self.replicas = [
             Replica(
                 f"replica-{number}",
@@ -67,12 +76,14 @@ class Stage:
                 self.store,
                 seed=f"{seed}/{number}",
                 rate=self.script.uniform(SLOWEST, FASTEST),
+                shards=shards,
                 served=self._served,
             )
-            for number in range(1)
+            for number in range(number_of_replicas)
         ]
         self._violation: Violation | None = None
         self._disturbed_until = 0.0
+        self._led: dict[str, tuple[str, float]] = {}
 
     def now(self) -> float:
         """The simulated time in seconds."""
@@ -96,6 +107,8 @@ class Stage:
             self._violated(self.timely.overdue[0])
         if self.ears.leaks:
             self._violated(Violation(f"11: this was logged: {self.ears.leaks[0]}"))
+        for service in SERVICES:
+            self._led_since(service)
         for replica in self.replicas:
             main = replica.process.main
             if replica.runs and main is not None and main.done():
@@ -121,18 +134,28 @@ class Stage:
         try:
             if not self.requests.judge(process, served, self.now()):
                 return
+            if not served.late and process.alive:
+                self._is_alone(process, served)
         except Violation as violation:
             self._violated(violation)
-        self.coverage.evaluated(6)
+        if self._is_elected:
+            self.coverage.evaluated(6)
         if served.late:
             self._arrives_late(process, served)
         self._step()
+
+    def _is_alone(self, process: Process, served: Served) -> None:
+        """6: nobody else may write for the service when a write arrives that its sender waits for."""
+        service = service_of(served)
+        others = [one.process.name for one in self.replicas if one.process is not process and one.leads(service)]
+        if self._is_elected and others:
+            raise Violation(f"6: {process.name} wrote {served.key[1]}, and {others} may write")
 
     def _arrives_late(self, process: Process, served: Served) -> None:
         """A request of an old plan can undo what a new one relies on in another object: that is put right then."""
         kind, name = served.kind, served.key[1]
         log.info("a late %s of %s arrives: %s %s", served.verb, process.name, kind.__name__, name)
-        self.excuse(name.rsplit("-", 2)[0] if kind is EndpointSlice else name)
+        self.excuse(service_of(served))
 
     def _violated(self, violation: Violation) -> None:
         if self._violation is None:
@@ -179,7 +202,8 @@ class Stage:
 
     def undisturbed_in(self) -> float:
         """Seconds until the engine has to be in time again, where nothing lasts that disturbs it."""
-        since = max(self._disturbed_until, *(one.started_at + AFTER_START for one in self.replicas))
+        led = [self._led_since(service) + AFTER_START for service in SERVICES]
+        since = max(self._disturbed_until, *led, *(one.started_at + AFTER_START for one in self.replicas))
         return max(0.0, since - self.now())
 
     def is_stormy(self) -> bool:
@@ -211,9 +235,25 @@ class Stage:
         """Whether a process has read the manifest of a service, be that still there or not."""
         return replica.runs and replica.started_at < self.world.disk.untold_since(service) - TO_READ
 
+    def leader(self, service: str) -> Replica | None:
+        """The replica that may write for a service; None where there is none now."""
+        return next((replica for replica in self.replicas if replica.leads(service)), None)
+
+    def _led_since(self, service: str) -> float:
+        """Since when, as far as that was looked at, the same process has led for a service."""
+        leader = self.leader(service)
+        name = leader.process.name if leader is not None else ""
+        if service not in self._led or self._led[service][0] != name:
+            self._led[service] = name, self.now()
+        return self._led[service][1]
+
     def _is_disturbed(self, service: str, since: float) -> bool:
-        if self.is_stormy() or self._disturbed_until > since or self.ears.frozen:
+        frozen = any(replica.runs and replica.process.name in self.ears.frozen for replica in self.replicas)
+        if self.is_stormy() or self._disturbed_until > since or frozen:
             return True
         if self.world.disk.told_at(service) > since - AFTER_START:
             return True
-        return any(not self.knows(one, service) or one.started_at > since - AFTER_START for one in self.replicas)
+        leader, led_since = self.leader(service), self._led_since(service)
+        if leader is None or not self.knows(leader, service):
+            return True
+        return max(leader.started_at, led_since) > since - AFTER_START
