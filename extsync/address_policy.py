@@ -188,7 +188,10 @@ class Scope:
         try:
             address = ip_address(text.partition("%")[0])
         except ValueError:
-            return ""
+            # "2852039166", "169.254.43518" and "0251.0376.0251.0376" are no names, which have letters in their last
+            # part: whoever connects to them may take them for numbers (inet_aton), and ask no resolver.
+            is_number = text.replace(".", "").isdigit()
+            return f"{text} is no address as it is written: write four numbers from 0 to 255" if is_number else ""
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped  # no other way leads there: it is that very address
         if (reason := self._why(address, is_pod)) or (reason := self._not_allowed(address)):

@@ -66,7 +66,8 @@ class Backend(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
     ``labels`` are (name, value) pairs of metadata, sorted by name.
 
     ``step`` parts the backends of one source into tiers of their own: 0 is served first, a higher one only where those
-    below it do not suffice (the rank of an SRV record's priority).
+    below it do not suffice (the rank of an SRV record's priority). ``is_made_up``: the address is not the one that the
+    source reported, a rule of ``relabel`` made it.
     """
 
     address: str
@@ -82,6 +83,7 @@ class Backend(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename=
     probe: ProbeOverride | None = None
     labels: tuple[tuple[str, str], ...] = ()
     step: int = 0
+    is_made_up: bool = False
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):

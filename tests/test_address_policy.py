@@ -254,3 +254,10 @@ def test_a_namespace_has_one_scope_so_that_its_services_share_what_it_remembers(
     policy = AddressPolicy()
     assert policy.published("shop") is policy.published("shop")
     assert policy.published("shop") is not policy.published("bank")
+
+
+@pytest.mark.parametrize(
+    "text", ["2852039166", "0251.0376.0251.0376", "169.254.43518", "169.254.169.254.", "1.2.3.4.5", "192.0.2.1."]
+)
+def test_what_might_be_taken_for_an_address_and_is_none_is_denied(text: str) -> None:
+    assert "write four numbers" in contacted().denied(text)

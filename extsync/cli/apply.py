@@ -130,7 +130,9 @@ async def one_pass(
             if getattr(args, "prune", False) and not any(result.failed for result in results):
                 keep = {service.key for service in services}
                 try:
-                    results += await prune(world, once.writer, once.keepers, options, keep, settings.namespaces)
+                    # Where manifests may name one namespace alone, none being there of another means nothing.
+                    places = settings.namespaces if args.namespace is None else (args.namespace,)
+                    results += await prune(world, once.writer, once.keepers, options, keep, places)
                 except StoreError as error:  # what was written before is to be told all the same
                     return results, error
             return results, None

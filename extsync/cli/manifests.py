@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-import msgspec
-
 from extsync.cli.output import printable
 from extsync.config.loader import LoadResult, load
 from extsync.config.names import check_dns_label
-from extsync.config.problems import Problem
 from extsync.errors import ConfigError, UsageError
 from extsync.limits import Limits
 
@@ -18,22 +15,10 @@ from extsync.limits import Limits
 def load_paths(args: argparse.Namespace, limits: Limits) -> LoadResult:
     """Loads ``args.paths``, of which ``-`` is standard input; what ``limits`` deny is a problem.
 
-    Raises UsageError for a ``--namespace`` that is no name; as in kubectl, a manifest must not name another one.
+    Raises UsageError for a ``--namespace`` that is no name.
     """
-    result = load(args.paths, stdin=sys.stdin.buffer, default_namespace=namespace_of(args), limits=limits)
-    elsewhere = [one for one in result.manifests if args.namespace and one.manifest.key.namespace != args.namespace]
-    problems = [
-        Problem(
-            one.file,
-            one.line,
-            one.column,
-            "error",
-            f"namespace {one.manifest.key.namespace!r} is not that of --namespace {args.namespace}: leave one out",
-            path="metadata.namespace",
-        )
-        for one in elsewhere
-    ]
-    return msgspec.structs.replace(result, problems=(*result.problems, *problems))
+    namespace_of(args)
+    return load(args.paths, stdin=sys.stdin.buffer, namespace=args.namespace, limits=limits)
 
 
 def namespace_of(args: argparse.Namespace) -> str:

@@ -45,6 +45,7 @@ def main(args: argparse.Namespace) -> int:
         if path != "-" and not Path(path).exists():
             raise ConfigError(f"{path}: there is no such file or directory")
     check_election(settings)
+    namespace_of(args)
     stdin = sys.stdin.buffer.read() if "-" in args.paths else b""
     _collect_seldom()
     return asyncio.run(_run(args, settings, stdin))
@@ -65,7 +66,7 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    manifests = FileManifests(args.paths, namespace=namespace_of(args), stdin=stdin, limits=limits_of(settings))
+    manifests = FileManifests(args.paths, namespace=args.namespace, stdin=stdin, limits=limits_of(settings))
     async with AsyncExitStack() as resources:
         resources.callback(manifests.close)
         world = await resources.enter_async_context(cluster(args, settings))
@@ -76,7 +77,11 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
             poll_interval=settings.manifest_poll_interval,
             hint=manifests.changed,
         )
-        core = Engine(world, options_of(settings, prune=args.prune), leadership=leadership_of(settings, world))
+        core = Engine(
+            world,
+            options_of(settings, prune=args.prune, only_in=args.namespace),
+            leadership=leadership_of(settings, world),
+        )
         if settings.listen != "none":
             host, port = _address(settings.listen)
             await resources.enter_async_context(serving(core, host=host, port=port, clock=world.clock))
@@ -94,8 +99,8 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
     return 0
 
 
-def options_of(settings: Settings, *, prune: bool = False) -> Options:
-    """The settings that the engine reads."""
+def options_of(settings: Settings, *, prune: bool = False, only_in: str | None = None) -> Options:
+    """The settings that the engine reads; ``only_in`` is the one namespace that manifests may name."""
     return Options(
         owner=settings.owner,
         instance=f"extsync-{socket.gethostname()}",
@@ -117,6 +122,7 @@ def options_of(settings: Settings, *, prune: bool = False) -> Options:
         sentinels=tuple(map(_address, settings.sentinels)),
         standby_probes=settings.standby_probes,
         prune=prune,
+        only_in=only_in,
         removal_delay=settings.removal_delay,
         limits=limits_of(settings),
         reads_ranges=settings.cluster_ranges == "Read",

@@ -62,12 +62,13 @@ def load(
     paths: Sequence[str | Path],
     *,
     stdin: BinaryIO | None = None,
-    default_namespace: str = "default",
+    namespace: str | None = None,
     limits: Limits = USUAL,
 ) -> LoadResult:
     """Reads files, directories and ``-`` (``stdin``). Never raises for what is in them.
 
-    ``default_namespace`` is for manifests that name none. What ``limits`` deny is a problem too.
+    ``namespace`` is that of manifests that name none, and as in kubectl they must not name another one; None: they may
+    name any, and those that name none are in ``default``. What ``limits`` deny is a problem too.
     """
     loaded: list[Loaded] = []
     problems: list[Problem] = []
@@ -75,9 +76,13 @@ def load(
         if isinstance(file, Problem):
             problems.append(file)
         else:
-            manifests, found = _load_file(file, default_namespace, limits)
+            manifests, found = _load_file(file, namespace or "default", limits)
             loaded.extend(manifests)
             problems.extend(found)
+    if namespace is not None:
+        elsewhere = [entry for entry in loaded if entry.manifest.key.namespace != namespace]
+        problems.extend(_elsewhere(entry, namespace) for entry in elsewhere)
+        loaded = [entry for entry in loaded if entry not in elsewhere]
     unreadable = dict.fromkeys(problem.file for problem in problems if problem.severity == "error")
     first: dict[ServiceKey, Loaded] = {}
     duplicates = [entry for entry in loaded if first.setdefault(entry.manifest.key, entry) is not entry]
@@ -202,3 +207,8 @@ def _duplicate(duplicate: Loaded, original: Loaded) -> Problem:
     where = f"{original.file}:{original.line}:{original.column}"
     message = f"Service {duplicate.manifest.key} has a manifest already, at {where}: keep one of the two"
     return Problem(duplicate.file, duplicate.line, duplicate.column, "error", message, path="metadata.name")
+
+
+def _elsewhere(entry: Loaded, namespace: str) -> Problem:
+    message = f"namespace {entry.manifest.key.namespace!r} is not that of --namespace {namespace}: leave one out"
+    return Problem(entry.file, entry.line, entry.column, "error", message, path="metadata.namespace")

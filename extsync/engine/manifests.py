@@ -37,8 +37,9 @@ class FileManifests:
     """
 
     def __init__(
-        self, paths: Sequence[str], *, namespace: str = "default", stdin: bytes = b"", limits: Limits = USUAL
+        self, paths: Sequence[str], *, namespace: str | None = None, stdin: bytes = b"", limits: Limits = USUAL
     ) -> None:
+        """``namespace`` as in ``config.loader.load``."""
         self.changed = asyncio.Event()
         self._paths = tuple(paths)
         self._namespace = namespace
@@ -87,7 +88,7 @@ class FileManifests:
         if digest == self._digest:
             return None
         stdin = io.BytesIO(self._stdin)
-        result = load(self._paths, stdin=stdin, default_namespace=self._namespace, limits=self._limits)
+        result = load(self._paths, stdin=stdin, namespace=self._namespace, limits=self._limits)
         self._digest = digest if not result.unreadable else b""
         return result
 

@@ -12,8 +12,9 @@ class Options(msgspec.Struct, frozen=True):
     """Durations in seconds. ``namespaces`` empty: all.
 
     ``probe_workers`` 0: probes are made in this process. ``standby_probes``: a replica probes for services for which it
-    does not lead, too. ``prune``: what no manifest names goes after a start, see ``engine.sweep``; ``removal_delay`` is
-    the time between the two looks at the manifests for that. ``reads_ranges``: which addresses the cluster itself has
+    does not lead, too. ``prune``: what no manifest names goes after a start, see ``engine.sweep``, but only in the
+    namespace ``only_in`` where manifests may name no other; ``removal_delay`` is the time between the two looks at the
+    manifests for that. ``reads_ranges``: which addresses the cluster itself has
     is read from it, besides what ``limits`` says.
     """
 
@@ -31,6 +32,7 @@ class Options(msgspec.Struct, frozen=True):
     sentinels: tuple[tuple[str, int], ...] = ()
     standby_probes: bool = True
     prune: bool = False
+    only_in: str | None = None
     removal_delay: float = 60.0
     limits: Limits = USUAL
     reads_ranges: bool = False

@@ -125,7 +125,7 @@ class Engine:
             self._leadership,
             owner=options.owner,
             delay=options.removal_delay,
-            is_named=lambda key: key in self._services or key in self._refused,
+            spares=self._spares,
             clock=clock,
             random=world.random,
         )
@@ -283,6 +283,11 @@ class Engine:
             kept.reports[source, observation.outcome] += 1
             if kept.state.observe(source, observation, self._world.clock.monotonic()):
                 self._queue.add(key)
+
+    def _spares(self, key: ServiceKey) -> bool:
+        """Whether the sweep leaves a service alone: a manifest names it, or none was allowed to."""
+        elsewhere = self._options.only_in not in (None, key.namespace)
+        return elsewhere or key in self._services or key in self._refused
 
     # ---- what changes ------------------------------------------------------------------------------------------------
 

@@ -29,8 +29,8 @@ PAUSE = 5.0
 class Sweep:
     """Removes leftovers once all manifests could be read twice, ``delay`` seconds apart, and everything in between.
 
-    ``is_named`` says whether a manifest names a service. It ends when it finds nothing more; a replica that does not
-    lead for what is left waits for the one that does.
+    ``spares`` says which services stay, above all those that a manifest names. It ends when it finds nothing more; a
+    replica that does not lead for what is left waits for the one that does.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Sweep:
         *,
         owner: str,
         delay: float,
-        is_named: Callable[[ServiceKey], bool],
+        spares: Callable[[ServiceKey], bool],
         clock: Clock,
         random: Random,
     ) -> None:
@@ -50,7 +50,7 @@ class Sweep:
         self._leadership = leadership
         self._owner = owner
         self._delay = delay
-        self._is_named = is_named
+        self._spares = spares
         self._clock = clock
         self._backoff = Backoff(random=random, base=PAUSE, cap=300.0)
         self._failures: dict[ServiceKey, str] = {}
@@ -84,14 +84,14 @@ class Sweep:
         return self._readable is not None and self._readable[1] - self._readable[0] >= self._delay
 
     def _leftovers(self) -> list[ServiceKey]:
-        return leftovers(self._view.objects(), self._owner, self._is_named)
+        return leftovers(self._view.objects(), self._owner, self._spares)
 
     async def _remove(self, left: list[ServiceKey]) -> bool:
         """Removes what is left of these services; returns whether anything was removed."""
         some = False
         for key in left:
             # Each look is a new one: manifests come and break, and leadership goes, while others are written.
-            if self._is_due() and not self._is_named(key) and self._leadership.leads(key):
+            if self._is_due() and not self._spares(key) and self._leadership.leads(key):
                 some |= await self._remove_one(key)
         return some
 
@@ -102,7 +102,7 @@ class Sweep:
                 changes.items,
                 fence=partial(self._leadership.fence, key),
                 stamp=partial(self._leadership.stamp, key),
-                is_superseded=lambda: self._is_named(key),
+                is_superseded=lambda: self._spares(key),
             )
         for done in written.done:
             log.info("%s: %s: %s", key, describe(done.change), done.change.reason)

@@ -69,7 +69,7 @@ def endpoints_refusal(
     return Refusal(
         "EndpointsNotOurs",
         f"Endpoints {name} are kept by {keeper}",
-        "delete them, so that extsync can make its own; or leave them out with publish: [EndpointSlice]",
+        "leave them out with publish: [EndpointSlice]; or have them taken away there, so that extsync can make its own",
         Endpoints,
     )
 

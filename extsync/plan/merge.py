@@ -40,7 +40,8 @@ class Tier(NamedTuple):
 class SourceSet(msgspec.Struct, frozen=True):
     """What one source has: its last good set of backends, and how the manifest says to use it.
 
-    ``of_pods``: its addresses are those that the cluster itself gives to pods, and not what anybody wrote.
+    ``of_pods``: its addresses are those that the cluster itself gives to pods, and not what anybody wrote,
+    but for those that are ``Backend.is_made_up``.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Admission(msgspec.Struct, frozen=True):
 
     def denied(self, address: str, backend: Backend, source: SourceSet) -> str:
         """Why a backend may not be published, or not be probed where that is asked for; "" where it may."""
-        if reason := self.published.denied(address, is_pod=source.of_pods):
+        if reason := self.published.denied(address, is_pod=source.of_pods and not backend.is_made_up):
             return reason
         override = backend.probe
         if not self.probes or source.health == "source" or (override is not None and not override.enabled):

@@ -186,6 +186,9 @@ def test_too_few_ready_endpoints_after_wait_end_with_3(
     assert '"readyEnough": false' in capsys.readouterr().out
 
 
+TEAM = ("--owner", "team-a")
+
+
 def test_prune_deletes_what_the_owner_no_longer_names(
     store: MemoryStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,6 +204,19 @@ def test_prune_deletes_what_the_owner_no_longer_names(
     said = capsys.readouterr().out
     assert "default/goes: removed" in said
     assert _names(store, Service) == ["stays", "theirs"]
+
+
+def test_prune_stays_within_the_one_namespace_that_manifests_may_name(store: MemoryStore, tmp_path: Path) -> None:
+    store.create_namespace("shop")
+    elsewhere = manifest("elsewhere")
+    elsewhere["metadata"]["namespace"] = "shop"
+    assert apply("-f", write(tmp_path / "all.yaml", manifest("stays"), manifest("goes"), elsewhere), *TEAM) == 0
+    one = write(tmp_path / "one.json", manifest("stays"))
+    assert apply("-f", one, *TEAM, "--prune", "-n", "default") == 0
+    assert _names(store, Service) == ["stays"]
+    assert len(store.dump(Service, "shop")) == 1
+    assert apply("-f", one, *TEAM, "--prune") == 0
+    assert len(store.dump(Service, "shop")) == 0
 
 
 def test_what_is_withheld_and_what_failed_is_said_worst_first_and_once() -> None:

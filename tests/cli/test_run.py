@@ -130,3 +130,14 @@ def test_settings_of_an_election_that_do_not_fit_together_are_refused(
     assert done.returncode == 1
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_manifest_of_another_namespace_than_that_of_the_command_line_is_not_kept(
+    config: Path, tmp_path: Path
+) -> None:
+    one, other = (manifest(name) for name in ("inside", "outside"))
+    one["metadata"]["namespace"], other["metadata"]["namespace"] = "shop", "elsewhere"
+    paths = write(tmp_path / "a.json", one), write(tmp_path / "b.json", other)
+    says = ("shop/inside: kept", "namespace 'elsewhere' is not that of --namespace shop")
+    log = run_until("-f", *paths, "-n", "shop", "--kubeconfig", config, says=says, number=signal.SIGTERM)
+    assert "elsewhere/outside" not in log

@@ -178,10 +178,13 @@ def test_a_fault_behind_an_alias_is_reported_where_the_alias_stands() -> None:
     assert [line.split(": ")[0] for line in said(text)] == ["5:31", "7:65"]
 
 
-def test_a_manifest_without_a_namespace_takes_the_given_one() -> None:
+def test_a_manifest_without_a_namespace_takes_the_given_one_and_none_may_name_another() -> None:
     text = manifest() + "---\n" + manifest(metadata="metadata: {name: a, namespace: own}\n")
-    result = load(["-"], stdin=io.BytesIO(text.encode()), default_namespace="shop")
-    assert [str(loaded.manifest.key) for loaded in result.manifests] == ["shop/orders", "own/a"]
+    result = load(["-"], stdin=io.BytesIO(text.encode()), namespace="shop")
+    assert [str(loaded.manifest.key) for loaded in result.manifests] == ["shop/orders"]
+    [problem] = result.problems
+    assert problem.message == "namespace 'own' is not that of --namespace shop: leave one out"
+    assert result.unreadable == ("<stdin>",)
 
 
 def test_two_manifests_for_one_service_are_an_error_that_names_both_places(tmp_path: Path) -> None:

@@ -48,6 +48,20 @@ def put_node(rig: Rig, name: str, *, address: str, pods: str) -> None:
     )
 
 
+def pod(name: str, address: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": "web"}},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+        },
+    }
+
+
 def put_services(rig: Rig, *networks: str) -> None:
     rig.store.put(
         ServiceCIDR,
@@ -100,20 +114,7 @@ async def test_a_target_ref_to_a_pod_opens_nothing() -> None:
 @virtual_time
 async def test_a_source_of_pods_may_report_pods_also_across_a_restart() -> None:
     rig = Rig(options=options())
-    rig.store.put(
-        Pod,
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "web-0", "namespace": NAMESPACE, "labels": {"app": "web"}},
-            "status": {
-                "phase": "Running",
-                "conditions": [{"type": "Ready", "status": "True"}],
-                "podIP": POD_ADDRESS,
-                "podIPs": [{"ip": POD_ADDRESS}],
-            },
-        },
-    )
+    rig.store.put(Pod, pod("web-0", POD_ADDRESS))
     pods = manifest("orders", {"name": "web", "pods": {"selector": {"matchLabels": {"app": "web"}}}}, **UNCHECKED)
     async with rig.running(pods):
         await rig.until(rig.agree("orders", ready(POD_ADDRESS)), within=10)
@@ -364,3 +365,21 @@ async def test_a_single_pass_keeps_what_is_allowed_where_every_backend_of_a_sour
         assert result.plan_errors == ["source 'rack': none of its backends is allowed"]
         (result,) = await rig.once(denied, reads_ranges=True, allow_empty=True)
         assert rig.published("orders") == {}
+
+
+@virtual_time
+async def test_of_a_source_of_pods_an_address_that_a_rule_made_is_judged_like_any_other() -> None:
+    rig = Rig(options=options())
+    for name, address in (("web-0", POD_ADDRESS), ("web-1", "10.244.3.5")):
+        rig.store.put(Pod, pod(name, address))
+    node = {"sourceLabels": ["__meta_kubernetes_pod_name"], "regex": "web-1", "targetLabel": "address"}
+    same = {"sourceLabels": ["__meta_kubernetes_pod_ip"], "regex": "(.+)", "targetLabel": "address"}
+    source = {
+        "name": "web",
+        "pods": {"selector": {"matchLabels": {"app": "web"}}},
+        "relabel": [same, {**node, "replacement": "192.0.2.2"}],
+    }
+    async with rig.running(manifest("orders", source, **UNCHECKED)):
+        await rig.until(rig.agree("orders", ready(POD_ADDRESS)), within=10)
+        [event] = events(rig)
+    assert "192.0.2.2 is in 192.0.2.2/32, an address of a node of the cluster" in event

@@ -47,9 +47,15 @@ async def test_what_no_manifest_names_goes_after_the_delay() -> None:
         assert rig.published("orders") == ready(B)
 
 
-@pytest.mark.parametrize("options", [Options(namespaces=(NAMESPACE,), owner="mine")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(namespaces=(NAMESPACE,), owner="mine"),
+        Options(namespaces=(NAMESPACE,), owner="mine", prune=True, only_in="elsewhere"),
+    ],
+)
 @virtual_time
-async def test_unasked_nothing_goes(options: Options) -> None:
+async def test_unasked_nothing_goes_nor_from_where_no_manifest_may_name_it(options: Options) -> None:
     rig = await with_leftovers(options)
     async with rig.running(plain("orders", B)):
         await rig.clock.sleep(600)

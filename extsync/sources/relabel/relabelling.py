@@ -104,6 +104,8 @@ def _changes(labels: Labels, backend: Backend) -> tuple[dict[str, Any], Rejected
                 if name not in OPTIONAL:
                     raise
                 remark = Rejected(f"{name} {shown(text)} of {discovered(backend)}", f"relabel: {error}")
+    if changes.get("address", backend.address) != backend.address:
+        changes["is_made_up"] = True
     return changes, remark
 
 

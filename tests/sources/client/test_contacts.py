@@ -100,7 +100,10 @@ async def test_an_address_in_a_url_that_is_denied_is_not_asked(host: str) -> Non
 )
 async def test_other_spellings_of_a_denied_address_lead_nowhere(host: str) -> None:
     async with client() as made:
-        await refusal(made, f"http://{host}/")
+        assert "is not asked" in await refusal(made, f"http://{host}/")
+        assert "is not asked" in await refusal(made, f"http://{LOOPBACK}.:1/")
+    async with client(proxyUrl=f"http://{host}:3128") as made:
+        assert "is not asked" in await refusal(made, "http://192.0.2.1/")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
