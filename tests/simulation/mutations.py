@@ -7,11 +7,8 @@ and prints the line for the table; only where it finds none has the simulation l
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -25,14 +22,9 @@ from extsync.engine.kept import Kept
 from extsync.engine.probing import Probing
 from extsync.engine.publishing import Publisher
 from extsync.errors import StoreError
-from extsync.health.record import Record
-from extsync.health.scheduler import Scheduler
 from extsync.kube import writer
 from extsync.kube.cache import Cache
-from extsync.kube.flow import Backoff, WriteBudget
 from extsync.kube.lease import Elector
-from extsync.kube.lease_view import LeaseView
-from extsync.kube.own_writes import OwnWrites
 from extsync.kube.writer import Done, Written
 from extsync.model import Observation, Outcome, State
 from extsync.plan import judge, publication, slices, subsets
@@ -41,7 +33,6 @@ from extsync.plan.doubt import SelfDoubt
 from extsync.plan.merge import Merged
 from extsync.plan.metadata import Frame
 from extsync.plan.published import Published
-from extsync.seams.virtual import EPOCH
 from extsync.sources.holds import LastGood, _Part
 
 Patch = pytest.MonkeyPatch
@@ -87,6 +78,7 @@ def verdicts_are_never_collected(patch: Patch) -> None:
 
 
 def what_takes_away_goes_first(patch: Patch) -> None:
+    """Also where something that adds has failed before."""
     publish = publication.publish
 
     def mutant(*args: Any) -> publication.Publication:
@@ -94,10 +86,6 @@ def what_takes_away_goes_first(patch: Patch) -> None:
         return replace(result, changes=tuple(reversed(result.changes)))
 
     patch.setattr("extsync.plan.plan.publish", mutant)
-    what_takes_away_goes_out_after_a_failed_create(patch)
-
-
-def what_takes_away_goes_out_after_a_failed_create(patch: Patch) -> None:
     patch.setattr(writer, "_takes_away", lambda change: False)
 
 
@@ -151,13 +139,6 @@ def verdicts_are_collected_late(patch: Patch) -> None:
     patch.setattr("extsync.engine.run.GATHER", 4.0)
 
 
-def a_probe_that_could_not_be_made_has_failed(patch: Patch) -> None:
-    def mutant(self: Scheduler, record: Record, reason: str, code: int) -> None:
-        self._concluded(record, reason, self._clock.monotonic())
-
-    patch.setattr(Scheduler, "_stranded", mutant)
-
-
 def what_is_new_starts_ready(patch: Patch) -> None:
     def mutant(candidates: Any, verdicts: Any, last: Any, memo: Any) -> Any:
         judged = judge.judge(candidates, verdicts, last, memo)
@@ -196,11 +177,6 @@ def to_read_what_became_of_a_write_ends_a_removal(patch: Patch) -> None:
     patch.setattr(Publisher, "write", mutant)
 
 
-def own_writes_are_forgotten(patch: Patch) -> None:
-    patch.setattr(OwnWrites, "is_stale", lambda self, obj, deleted=False: False)
-    patch.setattr(OwnWrites, "written", lambda self, obj: None)
-
-
 def a_slice_over_its_limit_is_not_split(patch: Patch) -> None:
     keep = slices._keep
     patch.setattr(slices, "_keep", lambda held, bucket, placed, limit, desired: keep(held, bucket, placed, 99, desired))
@@ -214,11 +190,6 @@ def answers_are_quoted_in_full(patch: Patch) -> None:
     patch.setattr("extsync.health.quoting._BYTES", 4000)
 
 
-def nothing_bounds_writes_and_retries(patch: Patch) -> None:
-    patch.setattr(Backoff, "failed", lambda self, key: 0.01)
-    patch.setattr(WriteBudget, "wait", lambda self, key, per_minute: 0.0)
-
-
 def the_fence_is_dropped(patch: Patch) -> None:
     """Whoever has led once does so until it sees that another one does."""
     patch.setattr(Elector, "_is_open", lambda self: self._open_until > -math.inf)
@@ -228,23 +199,6 @@ def the_fence_is_dropped(patch: Patch) -> None:
 def a_standby_writes(patch: Patch) -> None:
     patch.setattr(Elected, "leads", lambda self, key: True)
     patch.setattr(Elected, "fence", lambda self, key: None)
-
-
-def the_times_in_a_lease_are_believed(patch: Patch) -> None:
-    def mutant(self: LeaseView, duration: float) -> float:
-        renewed = self.spec.renew_time if self.spec is not None else None
-        if not renewed or not self.holder:
-            return -math.inf
-        wall = datetime.fromisoformat(renewed).timestamp()
-        return free_at(self, duration) if wall + duration > EPOCH + asyncio.get_running_loop().time() else -math.inf
-
-    free_at = LeaseView.free_at
-    patch.setattr(LeaseView, "free_at", mutant)
-
-
-def a_lease_is_released_while_writes_are_under_way(patch: Patch) -> None:
-    patch.setattr("extsync.engine.election.DRAIN", 0.0)
-    patch.setattr(Elected, "writing", lambda self, key: nullcontext())
 
 
 def a_renewal_counts_for_too_long(patch: Patch) -> None:
@@ -259,6 +213,7 @@ MUTATIONS: tuple[tuple[Callable[[Patch], None], int, int], ...] = (
     (a_silent_source_keeps_what_others_named, 0, 7),
     (a_restart_forgets_what_was_published, 2, 2),
     (what_is_new_starts_ready, 1, 2),
+    (what_takes_away_goes_first, 0, 7),
     (endpoints_beside_slices_are_mirrored, 0, 3),
     (a_slice_over_its_limit_is_not_split, 2, 3),
     (slices_of_others_are_taken_over, 0, 5),
@@ -269,6 +224,7 @@ MUTATIONS: tuple[tuple[Callable[[Patch], None], int, int], ...] = (
     (verdicts_are_never_collected, 0, 7),
     (deletions_by_others_pass_unseen, 1, 7),
     (a_broken_watch_is_the_end, 14, 7),
+    (to_read_what_became_of_a_write_ends_a_removal, 15, 7),
     (verdicts_are_collected_late, 0, 8),
     (not_ready_addresses_are_left_out_of_endpoints, 1, 9),
     (a_failing_link_of_its_own_is_taken_for_failing_backends, 0, 2),

@@ -14,7 +14,7 @@ from tests.simulation.accidents import ACCIDENTS
 from tests.simulation.coverage import missing
 from tests.simulation.simulate import Report, simulate
 
-SEEDS = 150
+SEEDS = 100
 ENOUGH = 100 / 2000
 """Of the runs, in which each fault has to meet each invariant."""
 
