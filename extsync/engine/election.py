@@ -28,11 +28,12 @@ from extsync.engine.shard import Shard
 from extsync.kube.cache import Cache
 from extsync.kube.lease import Elector
 from extsync.kube.lease_members import Members
-from extsync.kube.lease_names import group_identity, leader_lease, shard_lease
+from extsync.kube.lease_names import group_identity, is_group, leader_lease, shard_lease
 from extsync.kube.lease_record import holder_of
 from extsync.kube.lease_timing import CLIENT_GO, Timing
 from extsync.kube.stamp import Stamp
 from extsync.kube.store import Store
+from extsync.kube.trouble import Trouble
 from extsync.model import ServiceKey
 from extsync.objects import OWNER_LABEL, Lease
 from extsync.plan.shards import USUAL, Patience, Stance, shard_of, stance
@@ -72,6 +73,7 @@ class Elected:
         self._clock = clock
         self._store = store
         self._random = random
+        self._trouble = Trouble(clock=clock)
         self._members = Members(
             store,
             namespace=election.namespace,
@@ -94,6 +96,7 @@ class Elected:
             namespace=election.namespace,
             label_selector=f"{OWNER_LABEL}={election.owner}",
             on_change=self._observe,
+            trouble=self._trouble,
         )
         self._changed: Callable[[Concerns], None] = lambda concerns: None
         self._in_doubt: Callable[[], bool] = lambda: False
@@ -101,6 +104,7 @@ class Elected:
         self._tasks: asyncio.TaskGroup | None = None
         self._shows_itself: asyncio.Task[None] | None = None
         self._leaves = False
+        self._kept_out_by = ""
 
     def _shard(self, number: int) -> Shard:
         owner, shards = self._election.owner, self._election.shards
@@ -122,6 +126,7 @@ class Elected:
             labels={OWNER_LABEL: election.owner},
             shared=shared,
             on_change=on_change,
+            trouble=self._trouble,
         )
 
     # ---- asked by the engine -----------------------------------------------------------------------------------------
@@ -201,6 +206,23 @@ class Elected:
         willing = self._willing(now)
         for shard in self._shards:
             self._settle(shard, willing, now)
+        self._tell_of_others()
+
+    def _tell_of_others(self) -> None:
+        """Says who has another number of shards, once as long as they hold the leader Lease."""
+        election = self._election
+        holder = (self._group or self._shards[0].elector).holder
+        is_one_of_us = holder == group_identity(election.shards) if self._group else not is_group(holder)
+        known, self._kept_out_by = self._kept_out_by, "" if is_one_of_us else holder
+        if self._kept_out_by not in ("", known):
+            log.warning(
+                "%s/%s: is held by %s, by another number of shards than this replica's, which is %d: it writes nothing "
+                "until all of those have ended",
+                election.namespace,
+                leader_lease(election.owner),
+                holder,
+                election.shards,
+            )
 
     def _willing(self, now: float) -> dict[str, float]:
         """The replicas that are alive and that had better lead, and since when; this one among them unless it knows

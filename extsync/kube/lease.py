@@ -26,20 +26,12 @@ from typing import Final
 
 import msgspec
 
-from extsync.errors import (
-    AlreadyExists,
-    Conflict,
-    Fenced,
-    Forbidden,
-    NotFound,
-    StoreError,
-    TooManyRequests,
-    Unavailable,
-)
+from extsync.errors import AlreadyExists, Conflict, Fenced, NotFound, StoreError, TooManyRequests, Unavailable, cure
 from extsync.kube import lease_record
 from extsync.kube.lease_timing import CLIENT_GO, JITTER, Timing
 from extsync.kube.lease_view import LeaseView
 from extsync.kube.store import Store
+from extsync.kube.trouble import Trouble
 from extsync.objects import Lease, LeaseSpec, ObjectMeta
 from extsync.seams import Clock, Random
 
@@ -49,8 +41,8 @@ AT_ONCE: Final = 4
 """Looks at a Lease that somebody changes all the time, before the next one waits for its turn."""
 MAX_RETRY_AFTER: Final = 60.0
 """Seconds that a candidate waits at most where the server asks for more."""
-LEASE_CURE: Final = "; deploy/base/role.yaml has the rights that extsync needs in its own namespace"
-"""What to say to somebody who met Forbidden."""
+NO_NAMESPACE: Final = "; make that namespace, or name another one with leaseNamespace"
+"""What to say where a Lease cannot even be made."""
 
 
 class _Role(enum.Enum):
@@ -68,6 +60,7 @@ class Elector:
     begins and ceases to lead, from the event loop, and must not raise; the fence does not wait for it.
 
     A candidate looks at the Lease once in a while, unless ``observe`` told it of a change meanwhile.
+    ``trouble`` tells of what fails, once for all who share it.
 
     A Lease may be ``shared``: ``identity`` is that of a group then, each of whose members joins in as long as the group
     holds the Lease, and may write while renewals of its own succeed. It keeps the group and everybody else apart, not
@@ -87,6 +80,7 @@ class Elector:
         labels: Mapping[str, str] | None = None,
         shared: bool = False,
         on_change: Callable[[bool], object] = lambda leads: None,
+        trouble: Trouble | None = None,
     ) -> None:
         self._store = store
         self._namespace = namespace
@@ -98,6 +92,7 @@ class Elector:
         self._labels = dict(labels or {})
         self._shared = shared
         self._on_change = on_change
+        self._trouble = trouble or Trouble(clock=clock)
         self._role = _Role.STANDS
         self._wakeup = asyncio.Event()
         self._given_up = asyncio.Event()
@@ -377,18 +372,16 @@ class Elector:
 
     def _failed(self, error: StoreError) -> float:
         """Says what is wrong, once as long as it is the same; returns the seconds that the server asks for."""
-        same = type(error) is type(self._error)
         self._error = error
-        cure = LEASE_CURE if isinstance(error, Forbidden) else ""
-        log.log(logging.DEBUG if same else logging.WARNING, "%s: %s%s", self._what, error, cure)
+        words = NO_NAMESPACE if isinstance(error, NotFound) else cure(error)
+        self._trouble.met(self, error, f"{self._what}: {error}{words}")
         if isinstance(error, TooManyRequests | Unavailable) and error.retry_after is not None:
             return min(error.retry_after, MAX_RETRY_AFTER)
         return 0.0
 
     def _recovered(self) -> None:
-        if self._error is not None:
-            self._error = None
-            log.info("%s: it can be read and written again", self._what)
+        self._error = None
+        self._trouble.over(self)
 
     @property
     def _why_not(self) -> str:

@@ -18,6 +18,7 @@ PREFIX: Final = "extsync-"
 LONGEST_HOST: Final = 63
 """Characters of a host name that an identity keeps: what a Pod's name has as a host name."""
 
+_GROUP: Final = re.compile(r"[0-9]+-shards")
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -29,6 +30,11 @@ def leader_lease(owner: str) -> str:
 def group_identity(shards: int) -> str:
     """The name by which all replicas with that number of shards hold the leader Lease; no ``new_identity`` is so."""
     return f"{shards}-shards"
+
+
+def is_group(identity: str) -> bool:
+    """Whether ``identity`` is one that ``group_identity`` gives."""
+    return _GROUP.fullmatch(identity) is not None
 
 
 def shard_lease(owner: str, shard: int, shards: int) -> str:

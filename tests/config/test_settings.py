@@ -84,6 +84,7 @@ def test_a_file_with_nothing_but_comments_is_no_error(file: Path) -> None:
 def test_every_fault_is_reported_with_where_the_value_came_from(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("owner: a b\nconcurency: 3\nlogLevel: inf\nnamespaces: [a, B]\nremovalDelay: 60\nburst:\n")
     monkeypatch.setenv("EXTSYNC_QPS", "fast")
+    monkeypatch.setenv("EXTSYNC_LEADER_ELECTION", "maybe")
     rule = "beginning and ending with a letter or digit"
     assert sorted(wrong(file, max_in_flight=0)) == sorted(
         [
@@ -95,6 +96,7 @@ def test_every_fault_is_reported_with_where_the_value_came_from(file: Path, monk
             f"{file}:4:17: error: namespaces[1]: 'B' is not allowed: use lower-case letters, digits and '-', {rule}",
             f"{file}:5:15: error: removalDelay: 60 has no unit: write 60s for seconds",
             "EXTSYNC_QPS: must be a number, not text",
+            "EXTSYNC_LEADER_ELECTION: must be true or false, not text",
             "--max-in-flight: must be at least 1",
         ]
     )

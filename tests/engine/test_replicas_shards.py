@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import errno
+import logging
 from typing import Any
 
+import pytest
+
 from extsync.engine.options import Options
+from extsync.errors import Forbidden, NotFound, StoreError
 from extsync.kube.lease_timing import CLIENT_GO
-from extsync.objects import Event
+from extsync.kube.memory import Fault
+from extsync.objects import Event, Lease
 from extsync.plan.shards import USUAL
 from extsync.seams.virtual import virtual_time
 from extsync.seams.virtual_net import Failing
@@ -258,3 +263,50 @@ async def test_only_the_one_that_leads_tells_of_it() -> None:
         await stage.rig.clock.sleep(120)
         assert stage.rig.store.dump(Event, NAMESPACE) == ()
         assert set(writers(stage).values()) == {first.name}
+
+
+# ---- what is told ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("running", "late"), [(SHARDS, 4), (1, SHARDS), (SHARDS, 1)])
+@virtual_time
+async def test_who_waits_for_replicas_with_another_number_of_shards_says_so_once(
+    running: int, late: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Replicas()
+    async with stage.running():
+        old = stage.start(shards=running)
+        await stage.rig.clock.sleep(FIRST)
+        caplog.clear()
+        stage.start(shards=late)
+        await stage.rig.clock.sleep(SETTLED)
+        told = [record.getMessage() for record in caplog.records if "another number of shards" in record.message]
+        holder = old.name if running == 1 else f"{running}-shards"
+        assert told == [
+            f"test/extsync-default: is held by {holder}, by another number of shards than this replica's, which is "
+            f"{late}: it writes nothing until all of those have ended"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("verbs", "error", "words"),
+    [
+        (("list", "watch"), Forbidden('list leases: User cannot list resource "leases"'), "deploy/base/role.yaml has"),
+        (("create",), NotFound('create it: namespaces "nope" not found'), "make that namespace"),
+        (("get",), Forbidden('get it: User cannot get resource "leases"'), "deploy/base/role.yaml has the rights"),
+    ],
+    ids=["list", "namespace", "get"],
+)
+@virtual_time
+async def test_what_keeps_an_election_from_its_leases_is_told_once_for_all_shards(
+    verbs: tuple[str, ...], error: StoreError, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    stage = Replicas()
+    async with stage.running():
+        replica = stage.start(shards=SHARDS)
+        replica.faults = lambda verb, kind, at: Fault(error=error) if kind is Lease and verb in verbs else None
+        await stage.rig.clock.sleep(120)
+        told = [record.getMessage() for record in caplog.records if error.cause in record.message]
+        assert len(told) == 1
+        assert words in told[0]

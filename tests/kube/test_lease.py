@@ -467,7 +467,9 @@ class TestWeather:
         caplog.set_level(logging.INFO)
         async with stage() as on:
             replica = on.add("a", watches=False)
-            replica.faults = lambda verb: Fault(error=Forbidden("get Lease: no")) if on.now < 60.0 else None
+            replica.faults = lambda verb: (
+                Fault(error=Forbidden('get Lease: User cannot get resource "leases"')) if on.now < 60.0 else None
+            )
             await on.clock.sleep(59.0)
             assert isinstance(replica.elector.error, Forbidden)
             told = [record.getMessage() for record in caplog.records]
