@@ -64,6 +64,8 @@ def _text(document: ServiceDocument, set_aside: Iterable[SetAsideDocument]) -> I
     yield table(("source", "outcome", "backends", "age", "detail"), map(_source, summary.sources))
     yield ""
     yield table(("address", "state", "source", "tier", "since", "why"), map(_endpoint, document.endpoints))
+    if document.omitted:
+        yield f"and {document.omitted} more: ask for one of them by its address"
     for one in set_aside:
         yield printable(f"{one.entry} of {one.source} is set aside: {one.reason}")
     for endpoint in document.endpoints:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -44,35 +45,47 @@ class SetAside(msgspec.Struct, frozen=True):
 
 
 class ServiceDetail(msgspec.Struct, frozen=True):
-    """All that is known of a service. ``notices`` are what a person should know of it now."""
+    """All that is known of a service. ``notices`` are what a person should know of it now.
+
+    Of ``number`` endpoints that were asked for ``endpoints`` are the first.
+    """
 
     endpoints: tuple[EndpointDetail, ...]
+    number: int
     set_aside: tuple[SetAside, ...]
     notices: tuple[str, ...]
     journal: tuple[Entry, ...]
 
 
-def details(kept: Kept, targets: tuple[str, ...]) -> ServiceDetail:
-    """What is known of the service ``kept``, whose candidates have the ids ``targets`` for the prober, aligned."""
+def details(kept: Kept, targets: tuple[str, ...], *, address: str, most: int) -> ServiceDetail:
+    """What is known of the service ``kept``, whose candidates have the ids ``targets`` for the prober, aligned.
+
+    Of its endpoints and of what is set aside, or of those at ``address`` where that is not "", ``most`` are told of: a
+    service may have so many that telling of all would hold up the probes.
+    """
+    candidates = () if kept.decision is None else kept.decision.candidates
+    asked = [number for number, one in enumerate(candidates) if address in ("", one.identity.address)]
     return ServiceDetail(
-        endpoints=tuple(_endpoints(kept, targets)),
-        set_aside=tuple(_set_aside(kept)),
+        endpoints=tuple(_endpoints(kept, targets, asked[:most])),
+        number=len(asked),
+        set_aside=tuple(islice((one for one in _set_aside(kept) if address in one.entry), most)),
         notices=kept.remarks,
         journal=tuple(kept.journal.entries),
     )
 
 
-def _endpoints(kept: Kept, targets: tuple[str, ...]) -> Iterator[EndpointDetail]:
+def _endpoints(kept: Kept, targets: tuple[str, ...], asked: Sequence[int]) -> Iterator[EndpointDetail]:
+    """Those of the candidates with these numbers."""
     decision = kept.decision
     if decision is None:
         return
-    published = {endpoint.identity: endpoint for endpoint in decision.endpoints}
+    addresses = {decision.candidates[number].identity.address for number in asked}
+    published = {one.identity: one for one in decision.endpoints if one.address in addresses}
     standby = frozenset(decision.tiers.standby)
     ids = targets if len(targets) == len(decision.candidates) else ("",) * len(decision.candidates)
-    for candidate, judged, verdict, target in zip(
-        decision.candidates, decision.judged, decision.verdicts, ids, strict=True
-    ):
-        shown = published.get(candidate.identity, judged)
+    for number in asked:
+        candidate, verdict = decision.candidates[number], decision.verdicts[number]
+        shown = published.get(candidate.identity, decision.judged[number])
         yield EndpointDetail(
             address=shown.address,
             ports=shown.ports,
@@ -86,7 +99,7 @@ def _endpoints(kept: Kept, targets: tuple[str, ...]) -> Iterator[EndpointDetail]
             node_name=shown.node_name,
             zone=shown.zone,
             verdict=verdict,
-            target=target,
+            target=ids[number],
         )
 
 

@@ -199,10 +199,13 @@ class Engine:
             now=self._world.clock.monotonic(),
         )
 
-    def details(self, key: ServiceKey) -> ServiceDetail | None:
-        """All that is known of one service but for the evidence of its probes; None where it is not kept."""
+    def details(self, key: ServiceKey, *, address: str, most: int) -> ServiceDetail | None:
+        """What is known of one service but for the evidence of its probes; None where it is not kept.
+
+        Of its endpoints, or those at ``address``, ``most`` are told of.
+        """
         kept = self._services.get(key)
-        return None if kept is None else details(kept, self._probing.targets(key))
+        return None if kept is None else details(kept, self._probing.targets(key), address=address, most=most)
 
     async def evidence(self, target: str) -> tuple[Evidence, ...]:
         """The probes of an endpoint that ``details`` names as ``target``; raises TimeoutError where nobody answers."""

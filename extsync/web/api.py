@@ -68,14 +68,15 @@ class Api:
     async def service(self, request: web.Request) -> web.Response:
         """``address`` chooses endpoints, and has the evidence of their probes told as well."""
         key = ServiceKey(request.match_info["namespace"], request.match_info["name"])
-        status, detail = self._engine.service_status(key), self._engine.details(key)
+        address = request.query.get("address", "")
+        status = self._engine.service_status(key)
+        detail = self._engine.details(key, address=address, most=MOST_PROBED if address else MOST_ENDPOINTS)
         if status is None or detail is None:
             return _json(Problem(f"extsync does not keep {key}"), status=404)
-        address = request.query.get("address", "")
-        if not address:
-            return _json(service_document(status, detail, detail.endpoints[:MOST_ENDPOINTS]))
-        chosen = [one for one in detail.endpoints if one.address == address][:MOST_PROBED]
-        return _json(service_document(status, detail, tuple([await self._with_evidence(one) for one in chosen])))
+        if address:
+            probed = tuple([await self._with_evidence(one) for one in detail.endpoints])
+            detail = msgspec.structs.replace(detail, endpoints=probed)
+        return _json(service_document(status, detail))
 
     async def _with_evidence(self, endpoint: EndpointDetail) -> EndpointDetail:
         if not endpoint.target:

@@ -176,11 +176,13 @@ class EntryDocument(_Document, frozen=True):
 
 
 class ServiceDocument(_Document, frozen=True):
-    """A service in full. ``endpoints`` are those asked for; ``notices`` are what one should know of it now."""
+    """A service in full. ``endpoints`` are those asked for, ``omitted`` is how many more of them there are; ``notices``
+    are what one should know of it now."""
 
     summary: ServiceSummary
     notices: tuple[str, ...]
     endpoints: tuple[EndpointDocument, ...]
+    omitted: int
     set_aside: tuple[SetAsideDocument, ...]
     journal: tuple[EntryDocument, ...]
 
@@ -219,14 +221,13 @@ def summary(status: ServiceStatus) -> ServiceSummary:
     )
 
 
-def service_document(
-    status: ServiceStatus, detail: ServiceDetail, endpoints: tuple[EndpointDetail, ...]
-) -> ServiceDocument:
-    """A service in full, with those ``endpoints`` of it."""
+def service_document(status: ServiceStatus, detail: ServiceDetail) -> ServiceDocument:
+    """A service in full."""
     return ServiceDocument(
         summary=summary(status),
         notices=detail.notices,
-        endpoints=tuple(map(_endpoint, endpoints)),
+        endpoints=tuple(map(_endpoint, detail.endpoints)),
+        omitted=detail.number - len(detail.endpoints),
         set_aside=tuple(SetAsideDocument(one.source, one.entry, one.reason) for one in detail.set_aside),
         journal=tuple(EntryDocument(_time(one.at), one.topic.value, one.text) for one in detail.journal),
     )

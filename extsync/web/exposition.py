@@ -29,7 +29,10 @@ def encode(families: Iterable[Metric], accept: str) -> tuple[str, Iterator[bytes
 
     Each chunk is made when it is asked for.
     """
-    encoder, content_type = choose_encoder(accept)
+    try:
+        encoder, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # it asks for a version that is none
+        encoder, content_type = choose_encoder("")
 
     def chunks() -> Iterator[bytes]:
         for family in families:

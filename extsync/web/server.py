@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from aiohttp import web
@@ -15,13 +15,18 @@ from extsync.errors import ConfigError
 from extsync.health.base import host_port
 from extsync.seams import Clock
 from extsync.web.api import Api
+from extsync.web.connections import listening
 from extsync.web.exposition import encode
 from extsync.web.lag import lags, measure
 from extsync.web.metrics import families
 
 log = logging.getLogger(__name__)
 
-_TEXT: Final = "text/plain"
+MOST_SCRAPES: Final = 4
+"""Scrapes at a time: each holds all of its samples until they have been read."""
+
+SCRAPE_SECONDS: Final = 30.0
+"""Seconds in which a scrape has to be read."""
 
 
 class Site:
@@ -30,6 +35,7 @@ class Site:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._scrapes = 0
         self.lag = lags()
 
     def application(self) -> web.Application:
@@ -52,16 +58,31 @@ class Site:
         return web.Response(status=503, text="the cluster and the manifests have not been read yet\n")
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        if self._scrapes >= MOST_SCRAPES:
+            return web.Response(status=503, text=f"{MOST_SCRAPES} scrapes are under way\n")
+        response = web.StreamResponse()
+        self._scrapes += 1
+        try:
+            async with self._clock.timeout(SCRAPE_SECONDS):
+                await self._scrape(request, response)
+        except TimeoutError as error:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionAbortedError("whoever asked reads too slowly") from error
+        finally:
+            self._scrapes -= 1
+        return response
+
+    async def _scrape(self, request: web.Request, response: web.StreamResponse) -> None:
         found = await families(self._engine, self.lag, self._give_way)
         content_type, chunks = encode(found, request.headers.get("Accept", ""))
-        response = web.StreamResponse(headers={"Content-Type": content_type})
+        response.headers["Content-Type"] = content_type
         response.enable_compression()
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
             await self._give_way()
         await response.write_eof()
-        return response
 
     async def _give_way(self) -> None:
         await self._clock.sleep(0)
@@ -74,20 +95,15 @@ async def serving(engine: Engine, *, host: str, port: int, clock: Clock) -> Asyn
     Raises ConfigError where the address cannot be listened on.
     """
     site = Site(engine, clock)
-    runner = web.AppRunner(site.application(), access_log=None)
-    await runner.setup()
-    lag = asyncio.create_task(measure(site.lag, clock), name="loop-lag")
-    try:
+    async with AsyncExitStack() as resources:
         try:
-            await web.TCPSite(runner, host, port).start()
+            bound = await resources.enter_async_context(listening(site.application(), host, port))
         except OSError as error:
             raise ConfigError(
                 f"listen: {host_port(host, port)} cannot be listened on: {error.strerror or error};"
                 " choose another address and port, or none"
             ) from error
-        bound: int = runner.addresses[0][1]
+        lag = asyncio.create_task(measure(site.lag, clock), name="loop-lag")
+        resources.callback(lag.cancel)
         log.info("metrics, health and status at http://%s", host_port(host, bound))
         yield bound
-    finally:
-        lag.cancel()
-        await runner.cleanup()

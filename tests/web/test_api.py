@@ -110,6 +110,23 @@ async def test_services_come_in_pages_in_their_order_and_can_be_searched(monkeyp
 
 
 @virtual_time
+async def test_of_very_many_endpoints_the_first_are_told_and_each_when_it_is_asked_for(monkeypatch: Any) -> None:
+    monkeypatch.setattr(api, "MOST_ENDPOINTS", 2)
+    rig = Rig()
+    addresses = [f"192.0.2.{number}" for number in range(1, 6)]
+    rig.feed().found(*addresses, *(f"no address {number}" for number in range(5)))
+    async with rig.running(manifest("web", feed(), checks=[])):
+        await rig.until(rig.agree("web", ready(*addresses)), within=10.0)
+        some = await service(rig, "web")
+        last = await service(rig, "web", addresses[-1])
+        none = await service(rig, "web", "192.0.2.9")
+    assert [one["address"] for one in some["endpoints"]] == addresses[:2]
+    assert (some["omitted"], len(some["setAside"])) == (3, 2)
+    assert [one["address"] for one in last["endpoints"]] == addresses[-1:]
+    assert (last["omitted"], last["setAside"], none["endpoints"]) == (0, [], [])
+
+
+@virtual_time
 async def test_a_service_that_is_not_kept_is_not_found() -> None:
     rig = Rig()
     async with rig.running(manifest("web", rack(A), checks=[])):

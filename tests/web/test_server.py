@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from extsync.cli.world import world_of
 from extsync.engine.desired import Desired
@@ -18,6 +18,7 @@ from extsync.engine.run import Engine
 from extsync.errors import ConfigError
 from extsync.kube.memory import MemoryStore
 from extsync.seams import SystemClock, SystemRandom
+from extsync.web import connections, server
 from extsync.web.server import serving
 from tests.engine.support import NAMESPACE, A, Manifests, manifest, rack
 
@@ -94,6 +95,55 @@ async def test_metrics_come_in_the_format_that_is_asked_for(port: Port) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_nothing_can_be_written(port: Port, path: str, method: str) -> None:
     assert (await port.ask(path, method=method))[0] == 405
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x16\x03\x01 no HTTP\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Accept: application/openmetrics-text;version=none\r\n\r\n",
+    ],
+)
+async def test_a_request_that_is_none_is_answered_and_fills_no_log(
+    port: Port, request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection(LOOPBACK, port.number)
+    writer.write(request_)
+    status = (await reader.read()).split()[1]
+    assert status == (b"200" if b"metrics" in request_ else b"400")
+    writer.close()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_scrape_that_is_read_too_slowly_is_cut_off_and_fills_no_log(
+    port: Port, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "SCRAPE_SECONDS", 0.0)
+    with pytest.raises(ClientError):
+        await port.ask("/metrics")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_no_more_than_so_many_scrapes_are_made_at_a_time(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_SCRAPES", 0)
+    assert (await port.ask("/metrics"))[0] == 503
+
+
+async def test_of_too_many_connections_the_oldest_are_cut_and_who_comes_is_served(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 4)
+    idle = [await asyncio.open_connection(LOOPBACK, port.number) for _ in range(12)]
+    cut = [asyncio.ensure_future(reader.read()) for reader, _ in idle]
+    assert (await port.ask("/healthz"))[0] == 200
+    await asyncio.wait(cut[:8])
+    assert not any(one.done() for one in cut[9:])
+    assert (await port.ask("/healthz"))[0] == 200
+    for _, writer in idle:
+        writer.close()
+    await asyncio.gather(*cut, return_exceptions=True)
 
 
 async def test_what_there_is_not_is_not_found(port: Port) -> None:
