@@ -42,12 +42,14 @@ from extsync.engine.world import World
 from extsync.errors import ConfigError, StoreError
 from extsync.health.target import Evidence
 from extsync.histogram import Histogram
+from extsync.kube.answered import is_as_sent
 from extsync.kube.events import Recorder
 from extsync.kube.flow import TokenBucket
 from extsync.kube.metered import Metered
 from extsync.kube.trouble import Trouble
 from extsync.kube.writer import Writer, Written
 from extsync.model import Observation, ServiceKey
+from extsync.objects import KubeObject
 from extsync.plan.doubt import SelfDoubt
 from extsync.plan.removal import removal
 from extsync.seams import Timer
@@ -102,7 +104,7 @@ class Engine:
             store,
             clock=clock,
             limiter=TokenBucket(clock=clock, qps=options.qps, burst=options.burst),
-            written=self._view.written,
+            written=self._wrote,
             deleted=self._view.deleted,
             timeout=options.request_timeout,
         )
@@ -136,7 +138,7 @@ class Engine:
             self._ranges = ReadRanges(world.store, world.watcher, clock=clock, on_change=self._ranges_changed)
         self._services: dict[ServiceKey, Kept] = {}
         self._plan_seconds = Histogram.of(*PLAN_SECONDS)
-        self._synced = self._loaded = False
+        self._synced = self._loaded = self._is_own = False
         self._problems: frozenset[Problem] = frozenset()
         self._refused: dict[ServiceKey, Loaded] = {}
         self._said: dict[ServiceKey, str] = {}
@@ -295,8 +297,16 @@ class Engine:
     # ---- what changes ------------------------------------------------------------------------------------------------
 
     def _object_changed(self, key: ServiceKey) -> None:
-        if key in self._services:
+        if key in self._services and not self._is_own:
             self._queue.add(key)
+
+    def _wrote(self, obj: KubeObject) -> None:
+        """Takes in what the store answered to a write; whoever wrote sees to it whether there is more to do."""
+        self._is_own = True
+        try:
+            self._view.written(obj)
+        finally:
+            self._is_own = False
 
     def _ranges_changed(self) -> None:
         """Which addresses the cluster has decides which backends are allowed, of every service."""
@@ -387,6 +397,8 @@ class Engine:
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
         written = await self._publisher.write(kept, decision.plan.changes)
+        if written.done and (decision.plan.notes or not all(map(is_as_sent, written.done))):
+            self._queue.add(key)  # what was written may make room for more, or was changed on its way
         self._ownership.written(kept, written, current.service)
         return written
 

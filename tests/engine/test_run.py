@@ -406,3 +406,18 @@ async def test_what_became_of_a_write_without_an_answer_is_read_before_the_next_
         await rig.until(lambda: rig.slices("orders") == ready(A, C), within=31)
         verbs = [request.verb for request in rig.requests[before:] if request.kind is EndpointSlice]
         assert [verb for verb in verbs if verb != "event"] == ["update", "get", "update"]
+
+
+@virtual_time
+async def test_what_was_written_as_it_was_meant_is_not_planned_again() -> None:
+    rig = Rig()
+    async with rig.running(manifest("web", rack(A), service=None, checks=[])):
+        rig.store.put(Service, {"metadata": {"name": "web", "namespace": NAMESPACE}, "spec": {"ports": [{"port": 80}]}})
+        await rig.until(rig.agree("web", ready(A)), within=10.0)
+        await rig.clock.sleep(5.0)
+        before = sum(rig.engine.status().plan_seconds.counts)
+        rig.manifests.put(manifest("web", rack(A, B), service=None, checks=[]))
+        await rig.until(rig.agree("web", ready(A, B)), within=20.0)
+        await rig.clock.sleep(5.0)
+        plans = sum(rig.engine.status().plan_seconds.counts) - before
+    assert plans <= 2  # the manifest, and the report of its source
