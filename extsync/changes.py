@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from extsync.objects import KubeObject
+from extsync.objects import KubeObject, Service
 
 
 class Create(msgspec.Struct, frozen=True):
@@ -59,10 +59,21 @@ class Delete(msgspec.Struct, frozen=True):
 
 
 class ApplyService(msgspec.Struct, frozen=True):
-    """Server-side apply of ``body``, a Service as plain JSON with only the fields that are ours; never forced."""
+    """Server-side apply of ``body``, a Service as plain JSON with only the fields that are ours; never forced.
+
+    It is of that very version of the Service, as ``uid`` and ``resource_version`` say; without them it makes one that
+    is not there yet, and must meet none.
+    """
 
     body: dict[str, Any]
     reason: str = ""
+    uid: str | None = None
+    resource_version: str | None = None
+
+    @classmethod
+    def of(cls, current: Service, body: dict[str, Any], reason: str) -> ApplyService:
+        """The apply to that very version of the Service: what somebody changed since is looked at once more."""
+        return cls(body, reason, current.metadata.uid, current.metadata.resource_version)
 
 
 Change: TypeAlias = Create | Update | Delete | ApplyService

@@ -108,7 +108,8 @@ class Store(Protocol):
     ) -> Service:
         """Server-side apply of a Service given as plain JSON, never forced.
 
-        Creates it where there is none. Raises FieldConflict where another manager owns a field with another value.
+        Creates it where there is none. Raises FieldConflict where another manager owns a field with another value. With
+        uid and resourceVersion in its metadata it is of that very version: Conflict where there is another, or none.
         """
         ...
 

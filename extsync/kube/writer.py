@@ -268,13 +268,30 @@ class Writer:
             case Update():
                 obj = await self._store.update(stamped(change.obj, stamp), timeout=seconds)
             case ApplyService():
-                obj = await self._store.apply_service(change.body, field_manager=FIELD_MANAGER, timeout=seconds)
+                obj = await self._apply(change, seconds)
             case Delete(kind=kind, namespace=namespace, name=name, uid=uid, resource_version=version):
                 await self._store.delete(kind, namespace, name, uid=uid, resource_version=version, timeout=seconds)
                 self._deleted(kind, namespace, name, uid)
                 return None
         self._written(obj)
         return obj
+
+    async def _apply(self, change: ApplyService, seconds: float) -> Service:
+        """Raises AlreadyExists where there is a Service that the plan did not know of: an apply would take it over.
+
+        An apply has no precondition for that, so it is looked for just before.
+        """
+        body, end = change.body, self._clock.monotonic() + seconds
+        if change.uid is not None:
+            known = {"uid": change.uid, "resourceVersion": change.resource_version}
+            body = {**body, "metadata": {**body["metadata"], **known}}
+        else:
+            _, namespace, name = object_key(change)
+            with contextlib.suppress(NotFound):
+                await self._store.get(Service, namespace, name, timeout=seconds)
+                raise AlreadyExists(f"there is a Service {namespace}/{name} by now")
+        left = end - self._clock.monotonic()
+        return await self._store.apply_service(body, field_manager=FIELD_MANAGER, timeout=left)
 
     async def _stale(self, change: Change, error: StoreError, current: _Round) -> None:
         """Ends the round; shows the cache what is there now, so that the next plan need not wait for the watch.
@@ -297,7 +314,7 @@ class Writer:
         try:
             self._written(await self._store.get(kind, namespace, name, timeout=self._timeout))
         except NotFound:
-            uid = change.uid if isinstance(change, Delete) else None
+            uid = change.uid if isinstance(change, Delete | ApplyService) else None
             uid = change.obj.metadata.uid if isinstance(change, Update) else uid
             if uid is not None:
                 self._deleted(kind, namespace, name, uid)

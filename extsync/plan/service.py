@@ -65,7 +65,7 @@ def service_change(current: Service | None, wish: ServiceWish) -> ApplyService |
     if refusal is not None:
         return refusal
     reasons = _differences(msgspec.to_builtins(current), body)
-    return ApplyService(body, ", ".join(reasons)) if reasons else None
+    return ApplyService.of(current, body, ", ".join(reasons)) if reasons else None
 
 
 def use_refusal(current: Service, owner: str) -> Refusal | None:
@@ -106,7 +106,7 @@ def release_change(current: Service, owner: str) -> ApplyService | None:
     }
     spec = msgspec.to_builtins(current.spec)
     body = {"apiVersion": Service.API_VERSION, "kind": "Service", "metadata": metadata, "spec": spec}
-    return ApplyService(body, "its manifest keeps it no more: it is released")
+    return ApplyService.of(current, body, "its manifest keeps it no more: it is released")
 
 
 def _port(port: PortSpec) -> dict[str, Any]:

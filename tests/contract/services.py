@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from extsync.errors import FieldConflict, Invalid, Unavailable
+from extsync.errors import Conflict, FieldConflict, Invalid, Unavailable
 from extsync.objects import Service, ServicePort, ServiceSpec
 from tests.contract.cluster import Cluster, Refused
 from tests.contract.things import service_body
@@ -140,6 +140,25 @@ class Applying:
             body = service_body(cluster.namespace, ports=[{"name": "http", "port": 81}])
             obj = await store.apply_service(body, field_manager="extsync")
             assert obj.spec.ports == (ServicePort(name="http", port=81, protocol="TCP", target_port=81),)
+
+    async def test_an_apply_of_a_version_that_is_no_more_is_a_conflict_and_makes_nothing(
+        self, cluster: Cluster
+    ) -> None:
+        async with cluster.open() as store:
+            first = await store.apply_service(service_body(cluster.namespace), field_manager="extsync")
+            body = service_body(cluster.namespace, labels={"app": "db"})
+            body["metadata"] |= {"uid": first.metadata.uid, "resourceVersion": first.metadata.resource_version}
+            second = await store.apply_service(body, field_manager="extsync")
+            assert second.labels == {"app": "db"}
+            with pytest.raises(Conflict) as changed:
+                await store.apply_service(body | {"spec": {"sessionAffinity": "ClientIP"}}, field_manager="extsync")
+            assert not isinstance(changed.value, FieldConflict)
+            await store.delete(Service, cluster.namespace, "one", uid=first.metadata.uid or "")
+            with pytest.raises(Conflict):
+                await store.apply_service(body, field_manager="extsync")
+            await store.apply_service(service_body(cluster.namespace), field_manager="extsync")
+            with pytest.raises(Conflict):
+                await store.apply_service(body, field_manager="extsync")
 
     async def test_a_dry_run_answers_and_writes_nothing(self, cluster: Cluster) -> None:
         async with cluster.open() as store:

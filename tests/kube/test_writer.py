@@ -106,7 +106,7 @@ class TestOrder:
         a, b = await scene.slice("a"), await scene.slice("b")
         apply = ApplyService(service_body("default", "svc"))
         written = await scene.write(apply, create("c"), update(a), delete(b))
-        assert scene.requests == ["apply svc", "create c", "update a", "delete b"]
+        assert scene.requests == ["get svc", "apply svc", "create c", "update a", "delete b"]
         assert written.complete
         assert written.counts == {"apply": 1, "create": 1, "update": 1, "delete": 1}
         versions = [done.obj and f"written {done.obj.metadata.name} {done.obj.metadata.resource_version}"
@@ -248,10 +248,39 @@ class TestFailures:
         scene = Scene()
         a = await scene.slice("a")
         await scene.store.apply_service(service_body("default", "svc", labels={"x": "1"}), field_manager="somebody")
-        written = await scene.write(ApplyService(service_body("default", "svc", labels={"x": "2"})), delete(a))
+        found = await scene.store.get(Service, "default", "svc")
+        change = ApplyService.of(found, service_body("default", "svc", labels={"x": "2"}), "")
+        written = await scene.write(change, delete(a))
         assert names(written) == {"failed": ["apply svc"], "done": ["delete a"]}
         assert isinstance(written.failed[0].error, FieldConflict)
         assert not written.stale
+
+    @virtual_time
+    async def test_a_service_that_somebody_made_meanwhile_is_not_taken_over(self) -> None:
+        scene = Scene()
+        theirs = await scene.store.apply_service(service_body("default", "svc"), field_manager="somebody")
+        written = await scene.write(ApplyService(service_body("default", "svc")), create("a"))
+        assert names(written) == {"failed": ["apply svc"], "skipped": ["create a"]}
+        assert written.stale
+        assert await scene.store.get(Service, "default", "svc") == theirs
+        assert scene.told == [f"written svc {theirs.metadata.resource_version}"]
+
+    @virtual_time
+    async def test_a_service_that_was_changed_or_made_anew_meanwhile_is_looked_at_once_more(self) -> None:
+        scene = Scene()
+        body = service_body("default", "svc")
+        known = await scene.store.apply_service(body, field_manager="extsync")
+        change = ApplyService.of(known, service_body("default", "svc", labels={"ours": "x"}), "")
+        theirs = await scene.store.update(replace(known, metadata=replace(known.metadata, labels={"theirs": "y"})))
+        written = await scene.write(change)
+        assert written.stale
+        assert await scene.store.get(Service, "default", "svc") == theirs
+        await scene.store.delete(Service, "default", "svc", uid=known.metadata.uid or "")
+        written = await scene.write(change)
+        assert written.stale
+        assert scene.told[-1] == f"deleted svc {known.metadata.uid}"
+        with pytest.raises(NotFound):
+            await scene.store.get(Service, "default", "svc")
 
     @virtual_time
     async def test_a_missing_namespace_is_a_failure(self) -> None:
