@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operator import is_not
 
+from extsync.objects import SERVICE_NAME_LABEL, EndpointSlice, Service
 from extsync.plan.endpoints import endpoints_adoptable, endpoints_are_ours
 from extsync.plan.merge import Admission, Merged, SourceSet, merge
 from extsync.plan.ownership import Whose, whose
@@ -46,15 +47,28 @@ class PublishedMemo:
 
 
 def _published(current: Current, policy: PackPolicy) -> Published:
-    """What is ours, and what is nobody's where that is taken over: it counts as found published."""
+    """What is ours, and what is nobody's where that is taken over: it counts as found published.
+
+    So do slices of ours that outlived a Service of that name: kube-proxy follows them for the one that there is now.
+    """
     service, endpoints, owner = current.service, current.endpoints, policy.owner
     if service is None:
         return Published()
-    counted = (Whose.OURS, Whose.NOBODY) if policy.adopt else (Whose.OURS,)
-    slices = [slice_ for slice_ in current.slices if whose(slice_, service, owner) in counted]
+    slices = [slice_ for slice_ in current.slices if _counts(slice_, service, policy)]
     if endpoints is not None and not endpoints_are_ours(endpoints, service, owner):
         endpoints = endpoints if policy.adopt and endpoints_adoptable(endpoints, service, owner) else None
     return Published(slices, endpoints)
+
+
+def _counts(slice_: EndpointSlice, service: Service, policy: PackPolicy) -> bool:
+    match whose(slice_, service, policy.owner):
+        case Whose.OURS:
+            return True
+        case Whose.ORPHAN:
+            return slice_.labels.get(SERVICE_NAME_LABEL) == service.metadata.name
+        case Whose.NOBODY:
+            return policy.adopt
+    return False
 
 
 def unusable(merged: Merged, sets: list[SourceSet]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from extsync.errors import Forbidden
 from extsync.kube.memory import Fault
 from extsync.objects import EndpointSlice, Service
 from extsync.seams.virtual import virtual_time
-from tests.engine.support import NAMESPACE, A, B, Rig, flat_service, manifest, rack, ready
+from tests.engine.support import NAMESPACE, A, B, Rig, feed, flat_service, manifest, rack, ready
 
 PRUNE = Options(namespaces=(NAMESPACE,), owner="mine", prune=True)
 BROKEN = "apiVersion: extsync.dev/v1alpha1\nkind: ExternalService\nspecification: {}\n"
@@ -155,5 +155,27 @@ async def test_a_service_that_extsync_keeps_and_is_orphaned_is_made_anew_with_sl
         orphaned(rig, "orders")
         await rig.until(rig.agree("orders", ready(A)), within=5)
         await rig.clock.sleep(5)
+        (slice_,) = rig.slice_objects("orders")
+        assert slice_["metadata"]["uid"] not in before
+
+
+@virtual_time
+async def test_what_outlived_its_service_is_published_at_a_start_for_the_one_that_was_made_anew() -> None:
+    rig = Rig()
+    rig.store.put(Service, flat_service("orders"))
+    rig.feed().found(A, B)
+    rig.up(A, B)
+    orders = manifest("orders", feed(), service=None, publish=["EndpointSlice"])
+    async with rig.running(orders):
+        await rig.until(lambda: rig.slices("orders") == ready(A, B), within=30)
+        await rig.stop()
+        orphaned(rig, "orders")
+        rig.store.put(Service, flat_service("orders"))
+        rig.feed().fail()
+        before = {slice_["metadata"]["uid"] for slice_ in rig.slice_objects("orders")}
+        rig.start_anew(orders)
+        for _ in range(100):
+            assert rig.slices("orders") == ready(A, B)
+            await rig.clock.sleep(0.1)
         (slice_,) = rig.slice_objects("orders")
         assert slice_["metadata"]["uid"] not in before
