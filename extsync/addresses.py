@@ -19,10 +19,12 @@ _ORDINARY = re.compile(rf"(?!0\.|127\.|169\.254\.|22[4-9]\.|2[3-5][0-9]\.){_OCTE
 """A canonical IPv4 address of one machine, as most are: it is told by its text in a tenth of the time."""
 
 
-def check_address(text: str, *, probe_target: bool = False) -> str:
+def check_address(text: str, *, probe_target: bool = False, name_server: bool = False) -> str:
     """Returns ``text`` as a canonical IP address (IPv6 compressed, in lower case).
 
     With ``probe_target`` the address is one that extsync connects to and never publishes: loopback is allowed then.
+    A ``name_server`` may be at a link-local IPv4 address too, as those on each node are (169.254.20.10): whether it is
+    asked is for ``address_policy``.
     Raises ValueError with the reason and, where there is one, the cure.
     """
     if _ORDINARY.fullmatch(text):
@@ -30,7 +32,7 @@ def check_address(text: str, *, probe_target: bool = False) -> str:
     address = _parse(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         raise ValueError(f"{text} is an IPv4 address in IPv6 form, which Kubernetes refuses: {address.ipv4_mapped}")
-    reason = _special(address, probe_target=probe_target)
+    reason = _special(address, probe_target=probe_target or name_server, name_server=name_server)
     if reason:
         raise ValueError(f"{text} is {reason}")
     return str(address)
@@ -81,13 +83,13 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _special(address: ipaddress.IPv4Address | ipaddress.IPv6Address, *, probe_target: bool) -> str:
+def _special(address: ipaddress.IPv4Address | ipaddress.IPv6Address, *, probe_target: bool, name_server: bool) -> str:
     """Why ``address`` cannot be used, or "" where it can."""
     if address.is_unspecified:
         return "the unspecified address: write the machine's own address"
     if address.is_loopback and not probe_target:
         return "a loopback address, which on each node is the node itself: write an address that nodes can reach"
-    if address.is_link_local:
+    if address.is_link_local and not (name_server and address.version == 4):
         return "a link-local address, which is valid on one network link only: write a routable address"
     if address.is_multicast:
         return "a multicast address: an endpoint is one machine"

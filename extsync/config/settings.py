@@ -209,7 +209,8 @@ def _placed(details: Any, flags: Mapping[str, Any], environment: Mapping[str, An
     if name not in flags and name not in environment and layer is not None:
         return layer.fault((to_camel(name), *rest), message.text, message.hint)
     origin = f"--{name.replace('_', '-')}" if name in flags else f"{PREFIX}{name.upper()}"
-    return f"{origin}: {text}"
+    place = written(tuple(rest)) if rest and isinstance(rest[0], str) else ""  # of lists with commas the text says it
+    return f"{origin}: {place}: {text}" if place else f"{origin}: {text}"
 
 
 def _read_environment() -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _name_server(text: str) -> str:
         raise ValueError(f"{shown(text)} is a name, and a name server is given by its IP address: 192.0.2.53:53")
     if not colon or not port.isdecimal() or (":" in host and not bracketed):
         raise ValueError(f"{shown(text)} is not ip:port (for IPv6: [ip]:port), such as 192.0.2.53:53")
-    address = check_address(host[1:-1] if bracketed else host, probe_target=True)
+    address = check_address(host[1:-1] if bracketed else host, name_server=True)
     number = port_number(int(port))
     return f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
 

@@ -40,12 +40,20 @@ CONTROLLER_MANAGER: Final = "kube-controller-manager"
 """The field manager of Kubernetes's own controllers."""
 
 TOOL_LABELS: Final = (
+    "addonmanager.kubernetes.io/mode",
     "app.kubernetes.io/managed-by",
+    "applyset.kubernetes.io/part-of",
     "argocd.argoproj.io/instance",
     "helm.toolkit.fluxcd.io/name",
+    "kapp.k14s.io/app",
     "kustomize.toolkit.fluxcd.io/name",
+    "objectset.rio.cattle.io/hash",
 )
-TOOL_ANNOTATIONS: Final = ("meta.helm.sh/release-name", "argocd.argoproj.io/tracking-id")
+TOOL_ANNOTATIONS: Final = (
+    "argocd.argoproj.io/tracking-id",
+    "config.k8s.io/owning-inventory",
+    "meta.helm.sh/release-name",
+)
 
 _API_SERVER: Final = ("default", "kubernetes")
 """The Service whose slices and Endpoints the API server writes, without any mark."""

@@ -79,6 +79,12 @@ def test_a_variable_that_is_no_json_is_one_clear_error(monkeypatch: pytest.Monke
         load_settings()
 
 
+def test_a_fault_within_a_variable_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTSYNC_NAMESPACE_CIDRS", '{"shop": {"published": {"allow": ["10.0.0.0/8"]}}}')
+    with pytest.raises(ConfigError, match=r"^EXTSYNC_NAMESPACE_CIDRS: shop\.published\.allow: unknown key 'allow' "):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

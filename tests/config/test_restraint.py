@@ -58,6 +58,7 @@ def source(block: str) -> str:
             source("dns: {names: [a.example.org], nameservers: ['192.0.2.53:53', '168.63.129.16:53']}"),
             ONE + "dns.nameservers[1]",
         ),
+        (source("dns: {names: [a.example.org], nameservers: ['169.254.20.10:53']}"), ONE + "dns.nameservers[0]"),
         (STATIC + "  checks: [{tcpSocket: {port: 80, host: 100.100.100.200}}]\n", "spec.checks[0].tcpSocket.host"),
         (STATIC + "  checks: [{httpGet: {port: 80, host: 100.100.100.200}}]\n", "spec.checks[0].httpGet.host"),
     ],
@@ -80,6 +81,11 @@ def test_a_server_or_a_host_that_may_not_be_contacted_is_an_error_with_its_place
 )
 def test_what_is_allowed_or_cannot_be_known_yet_is_no_error(text: str) -> None:
     assert told(text) == []
+
+
+def test_a_name_server_on_each_node_can_be_allowed() -> None:
+    limits = Limits(rules=AddressRules(contacted=Lists(allowed=("0.0.0.0/0", "::/0", "169.254.20.10/32"))))
+    assert told(source("dns: {names: [a.example.org], nameservers: ['169.254.20.10:53']}"), limits) == []
 
 
 def test_static_backends_that_are_denied_are_one_warning_a_source_at_the_first_of_them() -> None:

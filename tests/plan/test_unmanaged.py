@@ -52,6 +52,8 @@ def endpoints(**metadata: Any) -> Endpoints:
         (a_slice({"extsync.dev/owner": "other"}), "owner id 'other'"),
         (a_slice({TOOL: "Helm"}), "Helm"),
         (a_slice({}, annotations={"argocd.argoproj.io/tracking-id": "x"}), "a tool"),
+        (a_slice({}, annotations={"config.k8s.io/owning-inventory": "x"}), "a tool"),
+        (a_slice({"applyset.kubernetes.io/part-of": "applyset-x-v1"}), "applyset.kubernetes.io/part-of"),
         (a_slice({"kubernetes.io/service-name": "carts"}), "another Service"),
     ],
 )
