@@ -97,6 +97,10 @@ def service_made_by(service: Service, owner: str) -> bool:
 
     Where the field managers were not read, the label has to do.
     """
-    managers = service.metadata.managed_fields
-    applied = managers is None or any(entry.get("manager") == FIELD_MANAGER for entry in managers)
-    return service.labels.get(OWNER_LABEL) == owner and applied
+    known = service.metadata.managed_fields is not None
+    return service.labels.get(OWNER_LABEL) == owner and (was_applied(service) or not known)
+
+
+def was_applied(service: Service) -> bool:
+    """Whether an extsync is among the field managers of the Service, as it is of one that it has let go of, too."""
+    return any(entry.get("manager") == FIELD_MANAGER for entry in service.metadata.managed_fields or ())

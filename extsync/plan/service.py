@@ -11,7 +11,7 @@ import msgspec
 from extsync.changes import ApplyService
 from extsync.model import ServiceKey
 from extsync.objects import OWNER_LABEL, Service
-from extsync.plan.ownership import service_made_by
+from extsync.plan.ownership import service_made_by, was_applied
 from extsync.plan.policy import Refusal
 from extsync.plan.ports import PortSpec
 
@@ -125,6 +125,15 @@ def _refusal(current: Service, wish: ServiceWish) -> Refusal | None:
     owner = current.labels.get(OWNER_LABEL)
     if owner is not None and owner != wish.owner:
         return _of_another(current, owner)
+    if owner is None and was_applied(current):
+        label = f"{OWNER_LABEL}={wish.owner}"
+        return Refusal(
+            "ServiceReleased",
+            f"Service {wish.key} has lost its owner label, as where a manifest without spec.service released it",
+            f"kubectl label service -n {wish.key.namespace} {wish.key.name} {label} gives it back; "
+            "or leave out spec.service to use it as it is",
+            Service,
+        )
     if not service_made_by(current, wish.owner):
         return Refusal(
             "ServiceNotOurs",

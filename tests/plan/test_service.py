@@ -151,6 +151,13 @@ def test_a_service_that_somebody_else_made_is_refused() -> None:
     assert refusal(relabelled(stored(), {"app": "orders"})) == "ServiceNotOurs"
 
 
+def test_a_service_that_was_released_is_refused_with_the_way_to_give_it_back() -> None:
+    change = service_change(relabelled(stored(managers=({"manager": "extsync"},)), {"app": "orders"}), WISH)
+    assert isinstance(change, Refusal)
+    assert change.code == "ServiceReleased"
+    assert f"kubectl label service -n {KEY.namespace} {KEY.name} extsync.dev/owner=default gives it back" in str(change)
+
+
 def test_a_service_with_our_label_that_we_never_applied_is_refused() -> None:
     assert refusal(stored(managers=({"manager": "kubectl"},))) == "ServiceNotOurs"
     assert service_change(stored(managers=({"manager": "kubectl"}, {"manager": "extsync"})), WISH) is None
