@@ -26,7 +26,8 @@ class Update(msgspec.Struct, frozen=True):
     An endpoint that moves from one object to another must never be in neither. So an update that ``takes_away``
     endpoints from its object is not made once a create, or an update that ``adds`` endpoints, has failed before it.
     A plan that knows better than the cautious defaults says so, above all of a flip: it neither adds nor takes away.
-    ``adopts``: the object was nobody's and becomes ours, which people are to be told.
+    ``adopts``: the object was nobody's and becomes ours, which people are to be told. ``is_note``: only an annotation
+    for extsync itself differs, so that it undoes nothing that anybody else did.
     """
 
     obj: KubeObject
@@ -34,6 +35,7 @@ class Update(msgspec.Struct, frozen=True):
     adds: bool = True
     takes_away: bool = True
     adopts: bool = False
+    is_note: bool = False
 
 
 class Delete(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ class Contests:
     def hold_back(self, change: Change) -> float:
         """Seconds that ``change`` has to wait for repeating what somebody undid."""
         contest = self._contests.get(object_key(change))
-        if contest is None or contest.pause == 0.0:
+        if contest is None or contest.pause == 0.0 or _is_note(change):
             return 0.0
         return wait_before(contest, content_of(change), self._clock.monotonic())
 
@@ -38,6 +38,8 @@ class Contests:
 
         Where its object is contested, returns in how many seconds it is to be seen whether that is over.
         """
+        if _is_note(change):
+            return None
         now, at = self._clock.monotonic(), object_key(change)
         contest = self._contests[at] = after_write(self._contests.get(at), content_of(change), now)
         if now - self._swept >= QUIET:
@@ -90,6 +92,10 @@ class Contests:
         """Memory follows what is being written."""
         self._swept = now
         self._contests = {at: contest for at, contest in self._contests.items() if not contest.is_over(now)}
+
+
+def _is_note(change: Change) -> bool:
+    return isinstance(change, Update) and change.is_note
 
 
 def _object(change: Change) -> KubeObject | None:

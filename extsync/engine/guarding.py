@@ -53,6 +53,7 @@ class Guarding:
         self._until: tuple[float, float] | None = None
         self._asked: list[object] = []
         self._check_at: float | None = None
+        self._next_note = float("-inf")
         self._withheld: tuple[tuple[Identity, str, AnyWithheld], ...] = ()
         self._entries: tuple[Identity, ...] = ()
         self._read: Published | None = None
@@ -82,6 +83,7 @@ class Guarding:
             return
         self._read = published
         self._written = newest(published.objects)
+        self._agree()
         if self._left is not None:
             return
         self._left = {
@@ -92,6 +94,15 @@ class Guarding:
         for name, guard in self._guards.items():
             for at, number in self._left.get(name, ()):
                 guard.remember_left(at, number)
+
+    def _agree(self) -> None:
+        """Of several replicas the one that writes says since when a removal is withheld: so it has one name on all of
+        them, and what is let through on one is let through on all."""
+        suppressed, since = self.suppressed, self._written.since
+        if suppressed is None or since in (0.0, self._since):
+            return
+        if removal_hash(suppressed.entries, since) == self._written.hash:
+            self._since = since
 
     def look(
         self, sets: Sequence[SourceSet], useless: Collection[str], is_good: Callable[[str], bool], now: float
@@ -174,7 +185,8 @@ class Guarding:
         shares = [Share(name, numbers[name], guard.out_of) for name, guard in self._guards.items() if numbers[name]]
         if self.found.guard is not None and numbers[CARRIED]:
             shares.append(Share("", numbers[CARRIED], self.found.guard.out_of))
-        hash_ = before.hash if before is not None and before.entries is entries else removal_hash(entries, self._since)
+        is_same = before is not None and before.entries is entries and before.since == self._since
+        hash_ = before.hash if before is not None and is_same else removal_hash(entries, self._since)
         self.suppressed = Suppressed(entries, tuple(shares), self._since, self._confirmed_at(now, wall), hash_)
 
     def _is_known(self, entries: Sequence[Identity]) -> bool:
@@ -235,9 +247,16 @@ class Guarding:
     def with_evidence(self, changes: Changes, published: Published, *, now: float, wall: float) -> Changes:
         """``changes``, with what a process that starts after this one has to know on one of the objects."""
         by_itself = self.lasting and self._is_evidence_due(now, wall)
+        pause = DRIFT * self._policy.confirm_after
         paused = self.suppressed is not None and self.suppressed.until is None
         # What is written counts on while nothing does: by then it may be wrong by enough to be written anew.
-        self._check_at = now + DRIFT * self._policy.confirm_after if paused and self._written.counting else None
+        self._check_at = now + pause if paused and self._written.counting else None
+        if by_itself and changes.is_empty and self.suppressed is not None:
+            # What is not written costs a restart some of the wait; a source that says now this, now that, few writes.
+            if now < self._next_note:
+                by_itself, self._check_at = False, self._next_note
+            else:
+                self._next_note = now + pause
         if changes.is_empty and not by_itself:
             return changes
         return with_evidence(changes, published.objects, self._evidence(now, wall), by_itself=by_itself)

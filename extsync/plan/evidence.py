@@ -39,6 +39,9 @@ MOST_SOURCES = 64
 
 _DIGEST = 4
 
+_NO_DATE = 253402300800.0
+"""The wall-clock time from which on there are no dates: the year 10000."""
+
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
     """Endpoints that are withheld and for whose removal as many ``seconds`` count; 4 characters stand for each."""
@@ -71,7 +74,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
         passed = wall - self.at if self.counting else 0.0
         if not 0.0 <= passed <= 2 * confirm_after:  # the clock was set, or nobody was there
             passed = 0.0
-        return [batch.seconds + passed for batch in self.withheld]
+        return [max(0.0, batch.seconds) + passed for batch in self.withheld]
 
     def is_off(self, least: float, most: float, wall: float, confirm_after: float) -> bool:
         """Whether it says something else by now than that ``least`` to ``most`` seconds count, by much of the wait."""
@@ -124,9 +127,10 @@ def steps(left: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
 def parse(text: str) -> Evidence | None:
     """What an annotation says; None where that is not to be understood, as after somebody edited it."""
     try:
-        return msgspec.json.decode(text, type=Evidence)
+        evidence = msgspec.json.decode(text, type=Evidence)
     except (msgspec.MsgspecError, UnicodeEncodeError):
         return None
+    return evidence if 0.0 <= evidence.since < _NO_DATE else None
 
 
 def newest(objects: Iterable[EndpointSlice | Endpoints]) -> Evidence:
@@ -142,8 +146,8 @@ def with_evidence(
     """``changes`` with ``evidence`` on one of the objects that they write, and on no other of these.
 
     Where they write none, one of ``objects``, which are those of ours, is written for it alone if ``by_itself`` says
-    so, or if they delete one that bears some. What is no evidence of anything is written only where something older
-    would count without it.
+    so, or if they do nothing but delete: what left with that has to be known as well. What is no evidence of anything
+    is written only where something older would count without it.
     """
     bearers = {_name(obj) for obj in objects if EVIDENCE_ANNOTATION in obj.annotations}
     touched = {_name(c.obj) for c in changes if isinstance(c, Create | Update)}
@@ -159,8 +163,8 @@ def with_evidence(
     stay = [
         obj for obj in objects if _name(obj) not in deleted and OWNER_LABEL in obj.labels
     ]  # not what is adopted yet
-    if text is not None and stay and (by_itself or not bearers.isdisjoint(deleted)):
-        items.insert(0, Update(_marked(stay[-1], text), _REASON, adds=False, takes_away=False))
+    if text is not None and stay and (by_itself or deleted):
+        items.insert(0, Update(_marked(stay[-1], text), _REASON, adds=False, takes_away=False, is_note=True))
     return Changes(tuple(items)) if items else changes
 
 

@@ -11,7 +11,8 @@ them answer properly, and none of them means it. So for each source but static o
 2. What is withheld is put back, and nothing else is touched: additions and changes of the same answer count.
 3. It leaves all the same once it was left out for ``confirm_after`` seconds in which the source was to be believed, or
    where a person lets it. Then the comparison starts anew.
-4. It leaves at once where so many of the others are back that the rest is no accident any more.
+4. It leaves sooner where the source is believed, so many of the others are back that the rest is no accident any more,
+   and no more have come back for ``settle`` seconds: a registry that was wiped fills again one by one.
 
 Times are seconds of one monotonic clock and come in as parameters.
 """
@@ -34,6 +35,11 @@ class GuardPolicy(msgspec.Struct, frozen=True):
     min_removals: int = 3
     window: float = 600.0
     confirm_after: float = 600.0
+
+    @property
+    def settle(self) -> float:
+        """Seconds after which what has not come back with the others is not expected any more."""
+        return self.confirm_after / 5
 
     def is_accident(self, removed: int, out_of: int) -> bool:
         """Whether a removal of so many looks like one."""
@@ -72,6 +78,7 @@ class Guard(Generic[T]):
         self._left: OrderedDict[Hashable, float] = OrderedDict()
         self._withheld: dict[Hashable, Withheld[T]] = {}
         self._young: set[Hashable] = set()
+        self._back_at: float | None = None
         self._answer: tuple[T, ...] = ()
         self._believed = False
         self._before: list[tuple[float, int]] = []
@@ -158,6 +165,7 @@ class Guard(Generic[T]):
         times = [one.leaves_at(self.policy.confirm_after) for one in self._withheld.values()]
         left = [at for at, _ in self._before] + ([next(iter(self._left.values()))] if self._left else [])
         times += [at + self.policy.window for at in left]
+        times.append(None if self._back_at is None else self._back_at + self.policy.settle)
         return min((time for time in times if time is not None), default=None)
 
     def _take(self, answer: tuple[T, ...], now: float) -> None:
@@ -169,7 +177,8 @@ class Guard(Generic[T]):
             self._young = (self._young & named.keys()) | (named.keys() - before.keys() - self._left.keys())
         if self._withheld or self._left:
             for key in named:
-                self._withheld.pop(key, None)
+                if self._withheld.pop(key, None) is not None:
+                    self._back_at = now
                 self._left.pop(key, None)
         if self._withheld or missing:
             self._accepted = named | {key: one.entry for key, one in self._withheld.items()} | missing
@@ -183,7 +192,8 @@ class Guard(Generic[T]):
                 self._leave(key, now)
 
     def _let_go(self, now: float) -> None:
-        """Removes what was left out for long enough, and everything where it is no accident any more."""
+        """Removes what was left out for long enough, and everything where it is no accident any more and no others are
+        on their way back."""
         after = self.policy.confirm_after
         over = [
             key
@@ -195,11 +205,14 @@ class Guard(Generic[T]):
         if over:
             self._start_anew()
         self._forget_old(now)
-        if not self._is_accident(len(self._withheld)):
+        if self._back_at is not None and now >= self._back_at + self.policy.settle:
+            self._back_at = None
+        if self._believed and self._back_at is None and not self._is_accident(len(self._withheld)):
             for key in list(self._withheld):
                 self._leave(key, now)
         if not self._withheld:
             self._young.clear()
+            self._back_at = None
 
     def _is_accident(self, leaving: int) -> bool:
         removed = leaving + self._gone

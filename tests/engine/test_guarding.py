@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from extsync.changes import Update
 from extsync.model import Backend, Observation, Outcome, several
+from extsync.objects import Endpoints
 from extsync.plan.plan import Current
 from tests.engine.support import feed, rack
 from tests.engine.test_service import NOTHING, Looks, found, shown, states
@@ -152,12 +154,26 @@ def started(*answer: str, current: Current) -> Looks:
     return service
 
 
+def test_of_several_replicas_the_one_that_writes_names_the_removal() -> None:
+    leader, standby = known(publish=["Endpoints"]), known(publish=["Endpoints"])
+    says(leader, found(TEN[0]), 1.0)
+    says(standby, found(TEN[0]), 3.0)
+    decision = leader.look(at(*TEN), now=4.0)
+    (written,) = (change.obj for change in decision.plan.changes if isinstance(change, Update))
+    assert isinstance(written, Endpoints)
+    followed = standby.look(replace(at(*TEN), endpoints=written), now=5.0)
+    assert decision.suppressed is not None
+    assert followed.suppressed is not None
+    assert (followed.suppressed.hash, followed.suppressed.since) == (decision.suppressed.hash, 1.0)
+
+
 def test_what_is_found_and_comes_back_is_no_longer_withheld_and_a_small_rest_leaves() -> None:
     service = started(TEN[0], current=at(*TEN))
     service.state.observe("feed", found(*TEN[:3]), 1.0)
     assert set(states(service.look(at(*TEN), now=1.0))) == set(TEN)
     service.state.observe("feed", found(*TEN[:8]), 2.0)
-    assert set(states(service.look(at(*TEN), now=2.0))) == set(TEN[:8])
+    assert set(states(service.look(at(*TEN), now=2.0))) == set(TEN)
+    assert set(states(service.look(at(*TEN), now=122.0))) == set(TEN[:8])
 
 
 def test_what_left_at_the_start_counts_with_what_leaves_after_it() -> None:

@@ -165,6 +165,23 @@ async def test_a_suppression_costs_one_write_at_its_beginning(publish: list[str]
 
 
 @virtual_time
+async def test_a_source_that_says_now_this_now_that_costs_few_writes_and_is_taken_for_no_other_manager() -> None:
+    rig = Rig()
+    rig.feed().found(*TEN)
+    async with rig.running(orders()):
+        await rig.until(rig.agree("orders", ready(*TEN)), within=2)
+        with rig.recorded() as writes:
+            for _ in range(120):
+                rig.feed().found(*TEN[:2])
+                await rig.clock.sleep(5)
+                assert rig.published("orders") == ready(*TEN)
+                rig.feed().found(*TEN)
+                await rig.clock.sleep(5)
+        assert len([write for write in writes if write.kind is not Event]) <= 2 * 1200 / (0.2 * CONFIRM) + 2
+        assert {reason for reason, _ in events(rig)} <= {"RemovalSuppressed", "RemovalReleased"}
+
+
+@virtual_time
 async def test_a_registry_wiped_while_extsync_was_away_removes_nothing() -> None:
     rig = Rig()
     rig.feed().found(*TEN)

@@ -96,9 +96,15 @@ def test_of_too_many_steps_the_oldest_count_as_one() -> None:
     assert made[0][0] == 12
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"number": "x"}', '{"left": {"a": [[1]]}}', "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"number": "x"}', '{"left": {"a": [[1]]}}', "\udcff", '{"since": 1e300}', '{"since": -1}']
+)
 def test_what_somebody_made_of_it_is_no_evidence(text: str) -> None:
     assert parse(text) is None
+
+
+def test_no_less_than_no_time_counts() -> None:
+    assert Evidence(withheld=(Batch(-1e308, "AAAA"),)).seconds(0.0, 600.0) == [0.0]
 
 
 def test_the_highest_number_counts() -> None:
@@ -131,6 +137,13 @@ def test_an_object_that_bears_it_and_goes_takes_nothing_with_it() -> None:
     delete: Change = Delete.of(goes, "")
     later = replace(WITHHELD, number=2)
     assert borne(with_evidence(Changes((delete,)), [stays, goes], later, by_itself=False)) == {"a": later}
+
+
+def test_where_whole_objects_go_what_left_with_them_is_known_by_one_that_stays() -> None:
+    stays, goes = slice_("a"), slice_("b")
+    left = Evidence(number=1, left={"feed": ((0.0, 90),)})
+    delete: Change = Delete.of(goes, "")
+    assert borne(with_evidence(Changes((delete,)), [stays, goes], left, by_itself=False)) == {"a": left}
 
 
 def test_what_is_evidence_of_nothing_is_written_only_where_something_older_would_count() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,7 +80,30 @@ def test_what_is_left_of_an_accident_leaves_when_the_others_are_back() -> None:
     world = World()
     world.look(some(range(10)), 0.0)
     world.look((0,), 1.0)
-    assert world.look(some(range(8)), 2.0) == set(range(8))
+    assert world.look(some(range(8)), 2.0) == set(range(10))
+    assert world.guard.due() == 2.0 + POLICY.settle
+    assert world.look(some(range(8)), 2.0 + POLICY.settle) == set(range(8))
+    assert world.guard.due() is None
+
+
+@pytest.mark.parametrize("number", [4, 5, 10, 100])
+def test_what_was_wiped_and_comes_back_one_by_one_loses_nothing(number: int) -> None:
+    world = World()
+    world.look(some(range(number)), 0.0)
+    world.look((), 1.0)
+    for back in range(1, number + 1):
+        assert world.look(some(range(back)), 1.0 + back * 5.0) == set(range(number))
+    assert world.guard.due() is None
+
+
+def test_what_is_left_of_an_accident_stays_while_the_source_is_not_believed() -> None:
+    world = World()
+    world.look(some(range(100)), 0.0)
+    world.look(some(range(55)), 1.0)
+    answer = some(range(45))
+    world.look(answer, 500.0)
+    assert world.look(answer, 2.0 + POLICY.window, believed=False) == set(range(55))
+    assert world.look(answer, 3.0 + POLICY.window) == set(range(45))
 
 
 def test_it_leaves_once_it_was_left_out_for_long_enough() -> None:
