@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 
 from extsync.engine.contests import Contests
 from extsync.engine.journal import Topic
 from extsync.engine.kept import Kept
+from extsync.engine.lanes import Lanes
 from extsync.engine.leading import Leadership
 from extsync.engine.queue import WorkQueue
 from extsync.engine.telling import describe, failure
@@ -20,6 +22,9 @@ from extsync.plan.changes import Changes
 from extsync.seams import Clock, Random
 
 log = logging.getLogger(__name__)
+
+OUTSIDE = 30.0
+"""Seconds after which a service that waits for a lane is looked at again at the latest."""
 
 TERMINATING = "its namespace is being deleted: nothing is made in it until there is a new one of its name"
 
@@ -37,6 +42,7 @@ class Publisher:
         clock: Clock,
         random: Random,
         trouble: Trouble,
+        lane_width: int,
     ) -> None:
         self._writer = writer
         self._contests = contests
@@ -46,8 +52,12 @@ class Publisher:
         self._gate = Gate(clock=clock, random=random)
         self._failures = Backoff(random=random)
         self._conflicts = Backoff(random=random, base=0.05)
-        self._waiting: dict[ServiceKey, None] = {}
-        """Services of which something could not be written because the server did not take it."""
+        self._lanes = Lanes(lane_width)
+        self._waiting: dict[ServiceKey, bool] = {}
+        """Services of which something could not be written because the server did not take it, and whether a success of
+        another one is a reason to try again."""
+        self._woken: dict[ServiceKey, None] = {}
+        """Services that were tried again for that reason, and have had no answer since."""
 
     async def write(self, kept: Kept, changes: Changes) -> Written:
         """Writes ``changes``, and says what was done and what was not."""
@@ -56,11 +66,19 @@ class Publisher:
         if changes.is_empty:
             self._trouble.left(key)
             kept.warn([])
+            self._call(self._lanes.leave(key))
             return Written()
         if wait := self._gate.wait:
             return Written(untried=True, retry_after=wait)
-        if kept.unanswered:
-            return await self._find_out(kept)
+        if not self._lanes.enter(key):
+            return Written(untried=True, retry_after=OUTSIDE)
+        try:
+            return await (self._find_out(kept) if kept.unanswered else self._write(kept, changes))
+        finally:
+            self._call(self._lanes.leave(key))
+
+    async def _write(self, kept: Kept, changes: Changes) -> Written:
+        key = kept.state.key
         with self._leadership.writing(key):
             written = await self._writer.write(
                 changes.items,
@@ -114,19 +132,17 @@ class Publisher:
         """Sees to it that what was not written is tried again, in time."""
         key = kept.state.key
         if written.untried:  # should it fail again, the pauses go on growing from where they are
-            self._waiting[key] = None
+            if not self._lanes.waits(key):
+                self._waiting[key] = True
             self._queue.add_after(key, written.retry_after or 0.0)
             return
         kept.unanswered.update((object_key(change), change) for change in written.unanswered)
         for failed in written.failed:
             self._gate.failed(failed.error)
-        if any(isinstance(failed.error, Unavailable | TooManyRequests) for failed in written.failed):
-            self._waiting[key] = None
-        else:
-            self._waiting.pop(key, None)
+        self._note_answers(key, written)
         if written.done:
             self._gate.succeeded()
-            self._wake(key)
+            self._wake_after(key)
         if written.terminating:
             self._queue.add_after(key, self._failures.failed(key))
         elif written.complete:
@@ -136,6 +152,17 @@ class Publisher:
             self._queue.add_after(key, self._conflicts.failed(key))
         else:
             self._queue.add_after(key, max(self._failures.failed(key), written.retry_after or 0.0))
+
+    def _note_answers(self, key: ServiceKey, written: Written) -> None:
+        if any(isinstance(failed.error, Unavailable | TooManyRequests) for failed in written.failed):
+            self._waiting[key] = not (written.unanswered and key in self._woken)  # once: it may be due to this one
+        else:
+            self._waiting.pop(key, None)
+        if written.unanswered:
+            self._lanes.unanswered(key)
+        else:
+            self._woken.pop(key, None)
+            self._call(self._lanes.answered(key, written=bool(written.done)))
 
     def failed(self, key: ServiceKey) -> float:
         """Has the service looked at again after a defect; returns in how many seconds."""
@@ -154,14 +181,26 @@ class Publisher:
         self._contests.forget(key)
         self.afresh(key)
         self._trouble.left(key)
+        self._lanes.forget(key)
+        self._woken.pop(key, None)
         self._waiting.pop(key, None)
 
     def answered(self) -> None:
         """The API server answers again: whoever waits because it did not need wait no longer."""
         self._gate.answered()
-        self._wake()
+        self._wake(list(self._waiting))
 
-    def _wake(self, but: ServiceKey | None = None) -> None:
-        for key in [key for key in self._waiting if key != but]:
+    def _wake_after(self, key: ServiceKey) -> None:
+        """Something was written for a service: perhaps that works again for others as well."""
+        others = [one for one, may in self._waiting.items() if may and one != key]
+        self._woken.update(dict.fromkeys(others))
+        self._wake(others)
+
+    def _wake(self, keys: Iterable[ServiceKey]) -> None:
+        for key in keys:
             del self._waiting[key]
+            self._queue.add(key)
+
+    def _call(self, keys: Iterable[ServiceKey]) -> None:
+        for key in keys:
             self._queue.add(key)

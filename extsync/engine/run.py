@@ -117,7 +117,14 @@ class Engine:
         )
         contests = Contests(self._recorder, clock)
         self._publisher = Publisher(
-            writer, self._queue, self._leadership, contests, clock=clock, random=world.random, trouble=trouble
+            writer,
+            self._queue,
+            self._leadership,
+            contests,
+            clock=clock,
+            random=world.random,
+            trouble=trouble,
+            lane_width=max(1, options.concurrency // 4),
         )
         self._adoptees = Adoptees(store, timeout=options.request_timeout)
         self._ownership = Ownership(self._recorder)

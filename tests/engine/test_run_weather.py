@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from extsync.engine.options import Options
 from extsync.errors import Forbidden, StoreError, TooManyRequests, Unavailable
 from extsync.kube.memory import Fault
 from extsync.kube.memory.faults import Faults
@@ -289,3 +290,61 @@ async def test_a_refusal_is_told_once_with_its_cure_and_retried_while_others_are
         assert cure in told[0]
         rig.faults = None
         await rig.until(rig.agree("orders", ready(A, B)), within=SOON)
+
+
+# ---- some are not answered -------------------------------------------------------------------------------------------
+
+OTHER = "other"
+HANGS = Unavailable("write it: Internal error: failed calling webhook: context deadline exceeded")
+
+
+@virtual_time
+async def test_writes_that_hang_in_one_namespace_do_not_keep_those_of_another_waiting() -> None:
+    """Forty services of the one are tried all the time; each attempt takes a worker for ten seconds."""
+    rig = Rig(options=Options(namespaces=(NAMESPACE, OTHER)))
+    rig.store.create_namespace(OTHER)
+    stuck = [f"stuck{number}" for number in range(40)]
+    spec: dict[str, Any] = {"checks": [], "publish": ["EndpointSlice"]}
+    free = manifest("free", feed("free"), **spec)
+    free["metadata"]["namespace"] = OTHER
+
+    def shown() -> list[str]:
+        slices = rig.store.dump(EndpointSlice, OTHER)
+        return sorted(one["addresses"][0] for slice_ in slices for one in slice_.get("endpoints") or ())
+
+    for name in (*stuck, "free"):
+        rig.feed(name).found(A)
+    async with rig.running(free, *(manifest(name, feed(name), **spec) for name in stuck)):
+        for name in stuck:
+            await rig.until(lambda name=name: rig.slices(name) == ready(A), within=30)  # type: ignore[misc]
+        rig.faults = lambda verb, kind, at: (
+            Fault(before=10.0, error=HANGS) if verb == "update" and at[0] == NAMESPACE else None
+        )
+        for name in stuck:
+            rig.feed(name).found(A, B)
+        for number, within in enumerate((21.0, *[0.5] * 30)):  # at first each worker finds it out for itself
+            addresses = (B,) if number % 2 else (A, B)
+            rig.feed("free").found(*addresses)
+            await rig.until(lambda addresses=addresses: shown() == sorted(addresses), within=within)  # type: ignore[misc]
+            await rig.clock.sleep(7.0)
+        rig.faults = None
+        for name in stuck:
+            await rig.until(lambda name=name: rig.slices(name) == ready(A, B), within=SOON)  # type: ignore[misc]
+
+
+@virtual_time
+async def test_what_fails_is_not_tried_more_often_because_others_are_written() -> None:
+    rig = Rig()
+    rig.feed("feed").found(A)
+    spec: dict[str, Any] = {"checks": [], "publish": ["EndpointSlice"]}
+    async with rig.running(manifest("orders", feed(), **spec), plain("carts", A, publish=["EndpointSlice"])):
+        await rig.until(lambda: rig.slices("carts") == ready(A), within=2)
+        refuse = on_write(HANGS)
+        rig.faults = lambda verb, kind, at: refuse(verb, kind, at) if at[1].startswith("carts") else None
+        with rig.recorded() as writes:
+            rig.manifests.put(manifest("orders", feed(), **spec), plain("carts", A, B, publish=["EndpointSlice"]))
+            for number in range(300):
+                rig.feed("feed").found(A, *((B,) if number % 2 else ()))
+                await rig.clock.sleep(2.0)
+        assert sum(write.name.startswith("orders") for write in writes) > 250
+        assert 15 < sum(write.name.startswith("carts") for write in writes) < 40
