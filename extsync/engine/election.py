@@ -82,6 +82,7 @@ class Elected:
             shards=election.shards,
             clock=clock,
             timing=election.timing,
+            trouble=self._trouble,
         )
         self._group: Elector | None = None
         if election.shards > 1:

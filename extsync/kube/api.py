@@ -126,7 +126,8 @@ class KubeStore:
             _path(type(obj), metadata.namespace),
             what=what,
             deadline=timeout,
-            query=_for_write(timeout),
+            query={"fieldManager": FIELD_MANAGER},
+            is_write=True,
             body=codec.encode(obj),
         )
         return self._written(type(obj), answer, what)
@@ -144,7 +145,13 @@ class KubeStore:
         left = end - self._clock.monotonic()
         try:
             answer = await self._transport.call(
-                "PUT", path, what=what, deadline=left, query=_for_write(left), body=body
+                "PUT",
+                path,
+                what=what,
+                deadline=left,
+                query={"fieldManager": FIELD_MANAGER},
+                is_write=True,
+                body=body,
             )
         except Conflict:
             await self._raise_if_gone(path, what, end - self._clock.monotonic())
@@ -168,7 +175,8 @@ class KubeStore:
             _path(kind, namespace, name),
             what=f"delete {_words(kind, namespace, name)}",
             deadline=timeout,
-            query=_for_write(timeout),
+            query={"fieldManager": FIELD_MANAGER},
+            is_write=True,
             body=msgspec.json.encode(options),
         )
         self._plain.forget(uid)
@@ -183,7 +191,8 @@ class KubeStore:
             _path(Service, namespace, name),
             what=what,
             deadline=timeout,
-            query=_for_write(timeout, field_manager) | ({"dryRun": "All"} if dry_run else {}),
+            query={"fieldManager": field_manager} | ({"dryRun": "All"} if dry_run else {}),
+            is_write=True,
             body=msgspec.json.encode({"apiVersion": "v1", "kind": "Service", **service}),
             content_type="application/apply-patch+yaml",  # JSON is YAML
         )
@@ -297,8 +306,3 @@ def _words(kind: type[KubeObject], namespace: str | None, name: str = "") -> str
     if not name:
         return f"{kind.PLURAL} in {namespace}" if namespace else kind.PLURAL
     return f"{kind.__name__} {namespace}/{name}" if namespace else f"{kind.__name__} {name}"
-
-
-def _for_write(timeout: float, manager: str = FIELD_MANAGER) -> dict[str, str]:
-    """The parameters of a write: who it is from, and how long the server may take over it."""
-    return {"fieldManager": manager, "timeout": f"{max(1, int(timeout * 1000))}ms"}

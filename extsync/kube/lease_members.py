@@ -7,21 +7,19 @@ not lead. A replica deletes its own when it ends, and those that have been dead 
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from extsync.errors import AlreadyExists, Conflict, NotFound, StoreError
+from extsync.errors import AlreadyExists, Conflict, NotFound, StoreError, cure
 from extsync.kube import lease_record
 from extsync.kube.lease_names import leader_lease, member_lease
 from extsync.kube.lease_timing import Timing
 from extsync.kube.store import Store
+from extsync.kube.trouble import Trouble
 from extsync.objects import OWNER_LABEL, SHARDS_LABEL, Lease, LeaseSpec, ObjectMeta
 from extsync.seams import Clock
-
-log = logging.getLogger(__name__)
 
 LONG_DEAD: Final = 3600.0
 """Seconds after which the Lease of a dead replica is deleted, as the API server does with those of its own kind."""
@@ -48,6 +46,7 @@ class Members:
         shards: int,
         clock: Clock,
         timing: Timing,
+        trouble: Trouble,
     ) -> None:
         self._store = store
         self._namespace = namespace
@@ -56,6 +55,7 @@ class Members:
         self._shards = str(shards)
         self._clock = clock
         self._timing = timing
+        self._trouble = trouble
         self._name = member_lease(owner, identity)
         self._prefix = f"{leader_lease(owner)}."
         self._mine: Lease | None = None
@@ -97,13 +97,15 @@ class Members:
     # ---- this replica ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Shows that this replica is alive until it is cancelled. If that cannot be shown, the electors say why."""
+        """Shows that this replica is alive until it is cancelled, and cleans up after those that are not."""
         while True:
             try:
                 await self._renew()
                 await self._sweep()
             except StoreError as error:
-                log.debug("%s: %s", self._name, error)
+                self._trouble.met(self, error, f"{self._namespace}/{self._name}: {error}{cure(error)}")
+            else:
+                self._trouble.over(self)
             await self._clock.sleep(self._timing.retry_period)
 
     async def leave(self, *, timeout: float) -> None:
@@ -136,9 +138,9 @@ class Members:
         now = self._clock.monotonic()
         for name, seen in list(self._seen.items()):
             if name.startswith(self._prefix) and name != self._name and now - seen.changed_at >= LONG_DEAD:
-                self._seen.pop(name)
                 with suppress(Conflict, NotFound):  # then it is not dead, or gone
                     await self._delete(seen.lease, timeout=self._timing.renew_deadline)
+                self._seen.pop(name, None)
 
     async def _delete(self, lease: Lease, *, timeout: float) -> None:
         await self._store.delete(

@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
@@ -31,6 +32,18 @@ MAX_LINE = 32 << 20
 MAX_ERROR_BODY = 1 << 20
 
 _NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+class _Request(NamedTuple):
+    """What is sent; ``ends`` is the monotonic time from which on it must not be, and that the server is told of."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: bytes | None = None
+    content_type: str | None = None
+    accept: str = "application/json"
+    ends: float | None = None
 
 
 class Transport:
@@ -54,14 +67,18 @@ class Transport:
         body: bytes | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
+        is_write: bool = False,
     ) -> bytes:
         """Sends one request and returns the body of the answer, where it is a success, within ``deadline`` seconds.
 
-        ``what`` is the request in words, for the text of an error.
+        ``what`` is the request in words, for the text of an error. Of a write the server is told, as ``?timeout=``, how
+        much of that is left when it is sent.
         """
+        ends = self._clock.monotonic() + deadline if is_write else None
+        request = _Request(method, path, query or {}, body, content_type, accept, ends)
         with self._mapped(what):
             async with self._clock.timeout(deadline):
-                answer = await self._send(method, path, what, query, body, content_type, accept)
+                answer = await self._send(request, what)
                 return await _read(answer, what, MAX_BODY)
 
     async def lines(
@@ -76,7 +93,7 @@ class Transport:
         end = self._clock.monotonic() + duration
         with self._mapped(what):
             async with self._clock.timeout(inactivity):
-                answer = await self._send("GET", path, what, query)
+                answer = await self._send(_Request("GET", path, query), what)
             heard = self._clock.monotonic()
             try:
                 while chunk := await self._chunk(answer, end, heard + inactivity):
@@ -112,43 +129,41 @@ class Transport:
                 return None
             raise
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        content_type: str | None = None,
-        accept: str = "application/json",
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, request: _Request, what: str) -> aiohttp.ClientResponse:
         """The answer to a request, still to be read, or the error that it is."""
-        url = yarl.URL(f"{self._access.server}{path}{f'?{urlencode(query)}' if query else ''}", encoded=True)
-        answer = await self._request(method, url, body, content_type, accept)
+        answer = await self._attempt(request)
         if answer.status == 401 and self._access.credentials.renew():
             _abandon(answer)  # with its connection, which has the refused certificate, if that is what was refused
-            answer = await self._request(method, url, body, content_type, accept)
+            answer = await self._attempt(request)
         if answer.status < 300:
             return answer
         raise await _refusal(answer, what)
 
-    async def _request(
-        self, method: str, url: yarl.URL, body: bytes | None, content_type: str | None, accept: str
-    ) -> aiohttp.ClientResponse:
-        headers = [("Accept", accept), *self._access.headers, *await self._access.credentials.headers()]
-        if body is not None and content_type is not None:
-            headers.append(("Content-Type", content_type))
+    async def _attempt(self, request: _Request) -> aiohttp.ClientResponse:
+        headers = [("Accept", request.accept), *self._access.headers, *await self._access.credentials.headers()]
+        if request.body is not None and request.content_type is not None:
+            headers.append(("Content-Type", request.content_type))
         if self._tls is not self._access.tls:
             await self.close()  # what is open was refused, or trusts whom it should not any more
         return await self._session().request(
-            method,
-            url,
+            request.method,
+            self._url(request),
             headers=headers,
-            data=None if body is None else io.BytesIO(body),  # aiohttp warns of bytes that are long
+            data=None if request.body is None else io.BytesIO(request.body),  # aiohttp warns of bytes that are long
             allow_redirects=False,  # a redirect leads out of the API, and the token must not follow
             proxy=self._access.proxy,
             server_hostname=self._access.tls_server_name,
         )
+
+    def _url(self, request: _Request) -> yarl.URL:
+        """Where to send it now; raises TimeoutError where it is too late: deadlines of tasks do not count suspend."""
+        query = dict(request.query)
+        if request.ends is not None:
+            left = request.ends - self._clock.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            query["timeout"] = f"{max(1, int(left * 1000))}ms"
+        return yarl.URL(f"{self._access.server}{request.path}{f'?{urlencode(query)}' if query else ''}", encoded=True)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from extsync.kube.access import Access
 from extsync.kube.api import KubeStore
 from extsync.kube.credentials import Credentials, Fixed, Headers
-from extsync.seams import SystemClock, SystemDialer
+from extsync.seams import Clock, SystemClock, SystemDialer
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -43,14 +43,20 @@ class FakeApi:
 
     @asynccontextmanager
     async def store(
-        self, *, prefix: str = "", credentials: Credentials | None = None, headers: Headers = (), **options: Any
+        self,
+        *,
+        prefix: str = "",
+        credentials: Credentials | None = None,
+        headers: Headers = (),
+        clock: Clock | None = None,
+        **options: Any,
     ) -> AsyncIterator[KubeStore]:
         """A store on this server, whose URL has the path ``prefix``."""
         tls = ssl.create_default_context()
         access = Access(
             self.url + prefix, tls=tls, credentials=credentials or Fixed(), place="the test", headers=headers
         )
-        store = KubeStore(access, clock=SystemClock(), dialer=SystemDialer(), **options)
+        store = KubeStore(access, clock=clock or SystemClock(), dialer=SystemDialer(), **options)
         try:
             yield store
         finally:

@@ -80,10 +80,21 @@ async def test_a_list_of_no_version_is_unavailable(api: FakeApi, store: KubeStor
         await store.version(EndpointSlice)
 
 
-async def test_writes_tell_the_server_who_writes_and_how_long_it_may_take(api: FakeApi, store: KubeStore) -> None:
+class Halted(SystemClock):
+    """Deadlines of tasks pass, but its time goes on only when it is told to, as while a machine is suspended."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+async def test_writes_tell_the_server_who_writes_and_how_long_it_may_take(api: FakeApi) -> None:
     api.answers = [answer(SLICE)]
-    await store.create(OBJECT, timeout=7.5)
-    await store.delete(EndpointSlice, "shop", "orders-1", uid="u", resource_version="7", timeout=3)
+    async with api.store(clock=Halted()) as store:
+        await store.create(OBJECT, timeout=7.5)
+        await store.delete(EndpointSlice, "shop", "orders-1", uid="u", resource_version="7", timeout=3)
     assert api.asked == [
         f"POST {PATH}?fieldManager=extsync&timeout=7500ms",
         f"DELETE {PATH}/orders-1?fieldManager=extsync&timeout=3000ms",
@@ -405,6 +416,37 @@ async def test_a_refused_token_is_renewed_once_for_a_request(api: FakeApi) -> No
     async with api.store(credentials=Tokens("old", "new")) as store:
         await store.update(msgspec.structs.replace(OBJECT))
     assert [request.headers["Authorization"] for request in api.requests] == ["Bearer old", "Bearer new", "Bearer new"]
+
+
+class SlowTokens(Tokens):
+    """Each request of a token takes so many seconds of ``clock``."""
+
+    def __init__(self, clock: Halted, seconds: float, *tokens: str) -> None:
+        super().__init__(*tokens)
+        self._clock = clock
+        self._seconds = seconds
+
+    async def headers(self) -> Headers:
+        self._clock.now += self._seconds
+        return await super().headers()
+
+
+async def test_a_write_tells_the_server_what_is_left_when_it_is_sent(api: FakeApi) -> None:
+    """And not what there was before the credentials were there, or before it was refused the first time."""
+    api.answers = [refusal(401), answer(SLICE)]
+    clock = Halted()
+    async with api.store(clock=clock, credentials=SlowTokens(clock, 2.0, "old", "new")) as store:
+        await store.create(OBJECT, timeout=7.5)
+    assert [request.query["timeout"] for request in api.requests] == ["5500ms", "3500ms"]
+
+
+async def test_a_write_that_was_suspended_for_too_long_before_it_was_sent_is_not_sent(api: FakeApi) -> None:
+    api.answers = [answer(SLICE)]
+    clock = Halted()
+    async with api.store(clock=clock, credentials=SlowTokens(clock, 60.0, "old")) as store:
+        with pytest.raises(Unavailable, match="did not answer in time"):
+            await store.create(OBJECT, timeout=7.5)
+    assert api.requests == []
 
 
 async def test_whom_to_impersonate_is_sent_with_every_request(api: FakeApi) -> None:

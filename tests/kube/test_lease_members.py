@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
+from extsync.errors import Forbidden
 from extsync.kube.cache import Cache
 from extsync.kube.lease_members import LONG_DEAD, Members
 from extsync.kube.lease_timing import CLIENT_GO
 from extsync.kube.memory import Fault, MemoryStore
+from extsync.kube.trouble import Trouble
 from extsync.objects import Lease
 from extsync.seams.virtual import SeededRandom, VirtualClock, virtual_time
 
@@ -23,7 +28,14 @@ class Replica:
 
     def __init__(self, store: MemoryStore, clock: VirtualClock, name: str, shards: int) -> None:
         self.members = Members(
-            store, namespace=NAMESPACE, owner="default", identity=name, shards=shards, clock=clock, timing=CLIENT_GO
+            store,
+            namespace=NAMESPACE,
+            owner="default",
+            identity=name,
+            shards=shards,
+            clock=clock,
+            timing=CLIENT_GO,
+            trouble=Trouble(clock=clock),
         )
         self.cache = Cache(
             store,
@@ -45,7 +57,13 @@ class Stage:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.fault: Fault | None = None
-        self.store = MemoryStore(clock=self.clock, random=SeededRandom(), faults=lambda *request: self.fault)
+        self.faulty: str | None = None
+        """The verb that ``fault`` is of; None: of all."""
+        self.store = MemoryStore(
+            clock=self.clock,
+            random=SeededRandom(),
+            faults=lambda verb, kind, at: self.fault if self.faulty in (None, verb) else None,
+        )
         self.replicas: list[Replica] = []
 
     def add(self, name: str, *, shards: int = 4) -> Replica:
@@ -171,3 +189,21 @@ async def test_what_dead_replicas_and_other_shards_left_behind_is_deleted_after_
         assert len(on.names()) == 5
         await on.clock.sleep(120.0)
         assert on.names() == ["extsync-default", "extsync-default.member-a", "extsync-defaults.member-other"]
+
+
+@virtual_time
+async def test_where_it_may_not_delete_what_is_left_behind_that_is_told_once_and_done_when_it_may(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with stage() as on:
+        on.fault, on.faulty = Fault(error=Forbidden('delete it: User cannot delete resource "leases"')), "delete"
+        on.put("extsync-default.member-dead", holderIdentity="dead")
+        on.add("a")
+        await on.clock.sleep(LONG_DEAD + 600.0)
+        told = [record.getMessage() for record in caplog.records]
+        assert len(told) == 1
+        assert "deploy/base/role.yaml has the rights" in told[0]
+        on.fault = None
+        await on.clock.sleep(2 * RETRY)
+        assert on.names() == ["extsync-default.member-a"]
