@@ -163,14 +163,15 @@ def tell(result: ServiceResult) -> None:
 
 def messages(result: ServiceResult) -> list[tuple[str, str]]:
     """Everything that there is to say of one service, worst first."""
-    said: dict[tuple[str, str], None] = {}
+    said: dict[str, str] = {}
     for level, texts in (
         ("error", (*result.errors, *result.plan_errors)),
         ("withheld", (*result.withheld, *result.plan_withheld)),
         ("warning", (*result.warnings, *result.plan_remarks)),
     ):
-        said.update({(level, text): None for text in texts})
-    return list(said)
+        for text in texts:
+            said.setdefault(text, level)
+    return [(level, text) for text, level in said.items()]
 
 
 def as_text(result: ServiceResult, *, written: bool) -> str:

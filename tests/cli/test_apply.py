@@ -221,7 +221,11 @@ def test_prune_stays_within_the_one_namespace_that_manifests_may_name(store: Mem
 
 def test_what_is_withheld_and_what_failed_is_said_worst_first_and_once() -> None:
     result = ServiceResult(
-        KEY, errors=["broken"], warnings=["odd"], plan_errors=["broken", "refused"], plan_withheld=["withheld"]
+        KEY,
+        errors=["broken"],
+        warnings=["odd", "broken"],
+        plan_errors=["broken", "refused"],
+        plan_withheld=["withheld"],
     )
     assert messages(result) == [
         ("error", "broken"),
