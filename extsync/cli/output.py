@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import yaml
+
+_STEERS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON allows as it is, and a terminal takes for commands or for other directions of writing."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> str:
@@ -35,8 +39,8 @@ def write_document(value: Any, form: str, out: TextIO | None = None) -> None:
     """Prints ``value`` (plain data) as "json" or "yaml"; a list in YAML is printed as several documents."""
     out = out or sys.stdout
     if form == "json":
-        json.dump(value, out, indent=2, ensure_ascii=False)
-        out.write("\n")
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        out.write(_STEERS.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
         return
     out.write(to_yaml(value))
 

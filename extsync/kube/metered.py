@@ -15,7 +15,9 @@ from extsync.seams import Clock
 
 
 class Requests:
-    """The counts of a store's requests: all of them, and the failed ones by code, by verb and kind.
+    """The counts of a store's requests by verb and kind: all of them, the failed ones by code, and those that wrote.
+
+    Each only ever grows: what is under way is neither failed nor written.
 
     ``write_seconds`` are the durations of requests that change something, failed ones included.
     """
@@ -23,6 +25,7 @@ class Requests:
     def __init__(self) -> None:
         self.sent: Counter[tuple[str, str]] = Counter()
         self.failed: Counter[tuple[str, str, str]] = Counter()
+        self.written: Counter[tuple[str, str]] = Counter()
         self.write_seconds = Histogram.of(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -111,6 +114,8 @@ class Metered:
         except StoreError as error:
             self.requests.failed[*asked, error.code] += 1
             raise
+        else:
+            self.requests.written[asked] += writes
         finally:
             if writes:
                 self.requests.write_seconds.observe(self._clock.monotonic() - began)

@@ -161,9 +161,6 @@ def _probes(status: ProcessStatus) -> Iterator[Metric]:
 
 def _requests(status: ProcessStatus) -> Iterator[Metric]:
     requests = status.requests
-    failed: dict[tuple[str, str], int] = {}
-    for (verb, kind, _), number in requests.failed.items():
-        failed[verb, kind] = failed.get((verb, kind), 0) + number
     yield _by(
         CounterMetricFamily("extsync_api_requests", "Requests to the API server.", labels=("verb", "kind")),
         requests.sent.items(),
@@ -176,7 +173,7 @@ def _requests(status: ProcessStatus) -> Iterator[Metric]:
         ),
         requests.failed.items(),
     )
-    written = ((asked, number - failed.get(asked, 0)) for asked, number in requests.sent.items() if asked[0] in _WRITES)
+    written = ((asked, requests.written[asked]) for asked in requests.sent if asked[0] in _WRITES)
     yield _by(
         CounterMetricFamily("extsync_writes", "Objects written, by verb and kind.", labels=("verb", "kind")), written
     )

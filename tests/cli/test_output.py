@@ -55,6 +55,14 @@ def test_a_list_becomes_a_stream_of_documents() -> None:
     assert to_yaml([]) == ""
 
 
+def test_json_cannot_steer_the_terminal() -> None:
+    said = {"why": "\x1b[31m\x9b2J\x7f\u202e"}
+    out = io.StringIO()
+    write_document(said, "json", out)
+    assert printable(out.getvalue().replace("\n", "")) == out.getvalue().replace("\n", "")
+    assert json.loads(out.getvalue()) == said
+
+
 def test_json_is_one_document_with_its_letters_as_they_are() -> None:
     out = io.StringIO()
     write_document({"name": "Zürich"}, "json", out)

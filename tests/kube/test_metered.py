@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 
 import pytest
@@ -38,6 +39,21 @@ async def test_requests_are_counted_by_verb_and_kind_and_failures_by_code() -> N
     failed = {("get", "404"), ("delete", "409"), ("create", "unavailable")}
     assert meter.requests.failed == {(verb, "EndpointSlice", code): 1 for verb, code in failed}
     assert sum(meter.requests.write_seconds.counts) == 4
+
+
+@virtual_time
+async def test_a_write_counts_once_it_is_made_so_that_no_count_ever_shrinks() -> None:
+    store, meter = metered()
+    store.faults = lambda verb, kind, key: Fault(error=Unavailable("scripted"), before=1.0)
+    writing = asyncio.create_task(meter.create(slice_of("default", "one")))
+    await meter._clock.sleep(0.5)
+    assert meter.requests.sent["create", "EndpointSlice"] == 1
+    assert meter.requests.written["create", "EndpointSlice"] == 0
+    with pytest.raises(Unavailable):
+        await writing
+    store.faults = lambda verb, kind, key: None
+    await meter.create(slice_of("default", "one"))
+    assert meter.requests.written["create", "EndpointSlice"] == 1
 
 
 @virtual_time
