@@ -49,6 +49,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return (self.details and self.details.causes) or ()
 
 
+_DENIED = re.compile(r'admission webhook "[^"]*" denied the request')
 _MANAGER = re.compile(r'conflict with "([^"]*)"')
 # etcd's own limit (1.5 MiB by default) and, where an object passes it by far, that of the API server's gRPC client.
 _TOO_LARGE = ("request is too large", "trying to send message larger than max")
@@ -70,6 +71,8 @@ def error_of(status: Status, what: str, *, retry_after: float | None = None) -> 
         retry_after = min(retry_after, MAX_RETRY_AFTER)
     if any(sign in status.message for sign in _TOO_LARGE):
         return TooLarge(text)
+    if _DENIED.match(status.message):  # a webhook answers with any code it likes, and it is no word of the API's own
+        return Forbidden(text)
     match status.code:
         case 400 | 405 | 406 | 415 | 422:
             return Invalid(text, tuple((cause.field, cause.message) for cause in status.causes))

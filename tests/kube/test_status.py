@@ -45,6 +45,13 @@ def test_the_table(status: Status, expected: type[errors.StoreError]) -> None:
     assert type(error_of(status, "write it")) is expected
 
 
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 410, 429, 500, 503])
+def test_what_a_webhook_denies_is_forbidden_whatever_code_it_gives(code: int) -> None:
+    """A 404 of it is no object that is gone, nor a 429 of it a server that asks for time."""
+    status = Status(code=code, message='admission webhook "w.example" denied the request: not on a Friday')
+    assert type(error_of(status, "delete it", retry_after=60.0)) is errors.Forbidden
+
+
 def test_the_text_says_what_was_asked_and_what_was_answered() -> None:
     assert str(error_of(Status(code=404, message="gone"), "get Service a/b")) == "get Service a/b: gone"
     assert str(error_of(Status(code=404, reason="NotFound"), "get it")) == "get it: NotFound"
