@@ -40,7 +40,7 @@ async def _services(running: Running, wanted: str) -> list[ServiceSummary]:
     found: list[ServiceSummary] = []
     after: str | None = ""
     while after is not None:
-        page = await running.ask("services", kind=ServiceList, namespace=namespace, after=after)
+        page = await running.ask("services", kind=ServiceList, namespace=namespace, search=name, after=after)
         found += (one for one in page.items if name in ("", one.name))
         after = page.next
     return found

@@ -91,7 +91,9 @@ async def test_metrics_come_in_the_format_that_is_asked_for(port: Port) -> None:
         assert text.endswith("# EOF\n")
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/services", "/api/v1/services/test/web"]
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_nothing_can_be_written(port: Port, path: str, method: str) -> None:
     assert (await port.ask(path, method=method))[0] == 405
