@@ -44,7 +44,7 @@ def test_every_fault_meets_every_invariant(total: Report) -> None:
 
 def test_a_seed_gives_the_same_run_byte_for_byte_in_every_process() -> None:
     logs = [_log_of(7, hash_seed=hash_seed) for hash_seed in ("1", "2")]
-    assert logs[0].count(b"\n") > 500
+    assert logs[0].count(b"\n") > 100
     assert logs[0] == logs[1]
 
 
