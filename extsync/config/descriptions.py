@@ -229,7 +229,7 @@ DESCRIPTIONS: Final[Mapping[type, Mapping[str, str]]] = {
     },
     policy.Guard: {
         "maxRemovalPercent": "A removal of more than that within the window is withheld.",
-        "minRemovals": "So many removals are never withheld.",
+        "minRemovals": "Fewer removals than these are never withheld.",
         "window": "The time over which removals are added up.",
         "confirmAfter": "How long a withheld removal must last to be believed.",
     },

@@ -5,8 +5,8 @@ them answer properly, and none of them means it. So for each source but static o
 
 1. What an answer leaves out counts together with what left within ``window``, as a share of everything that was there
    in that time, so that two steps of 45 % are one of 70 %. It is withheld where it is more than ``max_removal`` of
-   that, and more than ``min_removals`` entries; a set that never had more than these is too small for that, however
-   often it changes. What the same answer names for the first time is no part of the whole,
+   that, and at least ``min_removals`` entries; a set that never had as many is too small for that, however often it
+   changes. What the same answer names for the first time is no part of the whole,
    nor is what comes while something is withheld: other machines than those that were there do not stand for them.
 2. What is withheld is put back, and nothing else is touched: additions and changes of the same answer count.
 3. It leaves all the same once it was left out for ``confirm_after`` seconds in which the source was to be believed, or
@@ -43,7 +43,7 @@ class GuardPolicy(msgspec.Struct, frozen=True):
 
     def is_accident(self, removed: int, out_of: int) -> bool:
         """Whether a removal of so many looks like one."""
-        return removed > self.min_removals and removed > self.max_removal * out_of
+        return removed >= self.min_removals and removed > self.max_removal * out_of
 
 
 class Withheld(msgspec.Struct, Generic[T]):
@@ -182,7 +182,7 @@ class Guard(Generic[T]):
                 self._left.pop(key, None)
         if self._withheld or missing:
             self._accepted = named | {key: one.entry for key, one in self._withheld.items()} | missing
-        self._measure(len(self._accepted), now)
+        self._measure(len(self._accepted) - len(missing), now)
         self._forget_old(now)
         if missing and self._is_accident(len(missing) + len(self._withheld)):
             counting_from = now if self._believed else None
@@ -217,7 +217,7 @@ class Guard(Generic[T]):
     def _is_accident(self, leaving: int) -> bool:
         removed = leaving + self._gone
         largest = self._sizes[0][1] + self._gone - len(self._left) if self._sizes else 0
-        return largest > self.policy.min_removals and self.policy.is_accident(removed, self.out_of)
+        return largest >= self.policy.min_removals and self.policy.is_accident(removed, self.out_of)
 
     def _measure(self, size: int, now: float) -> None:
         """Keeps the sizes since which none was as large: the first of them is the largest within the window."""

@@ -278,7 +278,7 @@ def _a_file_is_wiped(path: Path, installation: Installation) -> None:
     path.write_text("")
     _until_said(installation, "inventory")
     inventory(path, {})
-    _until_said(installation, "withheld from removal")
+    _until_said(installation, "withheld removal")
 
 
 def _an_agent_is_emptied(consul: Consul, installation: Installation) -> None:

@@ -47,8 +47,18 @@ def test_half_may_leave_and_more_may_not() -> None:
 
 def test_few_may_always_leave() -> None:
     world = World()
-    world.look((1, 2, 3), 0.0)
+    world.look((1, 2, 3, 4), 0.0)
+    assert world.look((1, 2), 1.0) == {1, 2}
+    world = World()
+    world.look((1, 2), 0.0)
     assert world.look((), 1.0) == set()
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_the_smallest_set_that_is_guarded_does_not_leave_at_once(number: int) -> None:
+    world = World()
+    world.look(some(range(number)), 0.0)
+    assert world.look((), 1.0) == set(range(number))
 
 
 def test_two_steps_count_together() -> None:
@@ -242,8 +252,8 @@ def test_whatever_is_answered_the_named_are_there_and_no_window_loses_more_than_
         recent = [number for number, at in gone.items() if at > now - policy.window]
         largest = max(size for until, size in sizes if until > now - policy.window)
         assert (
-            largest <= policy.min_removals
-            or len(recent) <= max(policy.min_removals, policy.max_removal * (len(result) + len(recent)) + 0.001)
+            largest < policy.min_removals
+            or len(recent) <= max(policy.min_removals - 1, policy.max_removal * (len(result) + len(recent)) + 0.001)
             or (known <= result)
         )
         known = result
