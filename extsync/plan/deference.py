@@ -3,7 +3,8 @@
 Replicas probe at different moments. One that takes over may not have noticed yet what the one before it has published,
 and its own verdict from before must not undo that. So while another replica leads it is noted where published states
 turn away from what this one decided; where it was this one's verdict that turned, that is the newer word, to be
-published at once. What was noted stays as it is published until this replica's verdict changes, or has had the time to.
+published at once. What was noted stays as it is published until this replica's verdict changes, or has had the time to;
+and where this replica doubts its own verdict, for as long as it does.
 """
 
 from __future__ import annotations
@@ -18,10 +19,17 @@ from extsync.plan.merge import Candidate
 
 
 class _Kept(NamedTuple):
-    """An endpoint that stays as published until then, as long as this replica's verdict stays the same."""
+    """An endpoint that stays as published until then, as long as this replica's verdict stays the same.
+
+    ``until`` is infinite where that verdict is doubted, and what ends it is that it no longer is.
+    """
 
     until: float
     health: Health
+
+    def stays(self, verdict: Verdict, now: float) -> bool:
+        """Whether it stays as published, now that this replica's verdict is that."""
+        return verdict.health is self.health and now < self.until and (verdict.doubted or self.until < inf)
 
 
 class Deference:
@@ -51,7 +59,8 @@ class Deference:
             shown = published.get(identity)
             if shown is not None and shown is not endpoint.state:
                 turned = self._last.get(identity, verdict.health) is not verdict.health
-                ahead[identity] = -inf if turned else self._ahead.get(identity, now)
+                since = -inf if turned else self._ahead.get(identity, now)
+                ahead[identity] = inf if verdict.doubted else min(since, now)
         self._ahead, self._last, self._kept = ahead, last, {}
 
     def take_over(self, now: float, patience: float) -> frozenset[Identity]:
@@ -77,7 +86,7 @@ class Deference:
         changed = list(verdicts)
         for place, (candidate, verdict) in enumerate(zip(candidates, verdicts, strict=True)):
             one = self._kept.get(candidate.identity)
-            if one is not None and verdict is not None and verdict.health is one.health and now < one.until:
+            if one is not None and verdict is not None and one.stays(verdict, now):
                 kept[candidate.identity] = one
                 changed[place] = UNKNOWN
         self._kept = kept
@@ -85,5 +94,5 @@ class Deference:
 
     @property
     def look_again(self) -> float | None:
-        """When the first of them has stayed for long enough; None: there is none."""
-        return min((one.until for one in self._kept.values()), default=None)
+        """When the first of them has stayed for long enough; None: there is none, or none that time ends."""
+        return min((one.until for one in self._kept.values() if one.until < inf), default=None)

@@ -92,3 +92,23 @@ def test_what_nothing_checks_or_is_not_published_needs_none(
 def test_without_any_the_verdicts_are_the_same_object(replica: Replica) -> None:
     verdicts = (Verdict(Health.HEALTHY),)
     assert replica.deference.apply((ONE,), verdicts, 1.0) is verdicts
+
+
+DOUBTED = Verdict(Health.HEALTHY, doubted=True)
+
+
+def test_a_verdict_that_is_doubted_undoes_nothing_for_as_long_as_it_is(replica: Replica) -> None:
+    """It turned to what it was before because this replica seems to be cut off, and not because it knows better."""
+    replica.look(UNHEALTHY, State.NOT_READY, at=5.0)
+    replica.look(DOUBTED, State.NOT_READY, at=6.0)
+    assert replica.takes_over(500.0)
+    assert replica.goes_by(DOUBTED, at=900.0) is UNKNOWN
+    assert replica.deference.look_again is None
+    assert replica.goes_by(HEALTHY, at=901.0) is HEALTHY
+
+
+def test_a_verdict_that_is_doubted_no_more_counts_as_any_other(replica: Replica) -> None:
+    replica.look(DOUBTED, State.NOT_READY, at=5.0)
+    replica.look(HEALTHY, State.NOT_READY, at=8.0)
+    assert replica.takes_over(9.0)
+    assert replica.deference.look_again == 8.0 + PATIENCE
