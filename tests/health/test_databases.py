@@ -94,9 +94,13 @@ async def test_mariadb_lets_the_prober_in_after_10000_probes_although_there_is_n
         return [line for line in server.log.removeprefix(log).splitlines() if "could not be resolved" not in line]
 
     # The price, which the note tells: one login that failed and one line in the log for each probe, and nothing else.
-    # The server counts a connection only when its thread is done with it, which is after the prober is.
-    price = before | {name: before[name] + PROBES for name in ("Aborted_connects", "Access_denied_errors")}
-    await until(lambda: server.status(*COUNTERS) == price and len(told()) == PROBES)
+    # The server counts a connection only when its thread is done with it, which is after the prober is, and as its
+    # threads do so without a lock (statistic_increment) it may miss a few of ten thousand.
+    await until(lambda: len(told()) == PROBES)
+    counted = {name: value - before[name] for name, value in server.status(*COUNTERS).items()}
+    price = counted.pop("Aborted_connects"), counted.pop("Access_denied_errors")
+    assert all(0.99 * PROBES < number <= PROBES for number in price)
+    assert set(counted.values()) == {0}
     assert server.rows(ERRORS) in ([], [["0", "0"]])
     assert all("[Warning] Access denied for user 'extsync'@" in line for line in told())
     assert "not logged in as 'extsync': Access denied for user 'extsync'@" in await note(stranger, mysql(), server.port)
