@@ -64,16 +64,27 @@ Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
 Share = Annotated[int, BeforeValidator(_number), Field(ge=1, le=100)]
 
 
-def _sentinel(text: str) -> str:
-    host, _, port = text.rpartition(":")
+def _address_and_port(text: str) -> tuple[str, int]:
+    """The two halves of an address and a port as they are written together; the address may be missing, then "".
+
+    Raises ValueError where it is not that; whether the address is one is not looked at.
+    """
+    host, colon, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
+    if not colon or (":" in bare) is not (host != bare) or not (port.isdecimal() and int(port) < 65536):
+        raise ValueError(text)
+    return bare, int(port)
+
+
+def _sentinel(text: str) -> str:
     try:
-        address = ip_address(probe_host(bare))
+        host, port = _address_and_port(text)
+        address = ip_address(probe_host(host))
     except ValueError:
-        address = None
-    if address is None or (":" in bare) is not (host != bare) or not (port.isdecimal() and 0 < int(port) < 65536):
+        address, port = None, 0
+    if address is None or not port:
         raise ValueError("is no address with a port: write 192.0.2.1:53 or [2001:db8::1]:53")
-    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def _source_address(text: str) -> str:
@@ -100,14 +111,12 @@ Sentinel = Annotated[str, AfterValidator(_sentinel)]
 def _listen(text: str) -> str:
     if text == "none":
         return text
-    host, colon, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
     try:
-        named = not host or ((":" in bare) is (host != bare) and bool(ip_address(bare)))
+        host, _ = _address_and_port(text)
+        if host:
+            ip_address(host)
     except ValueError:
-        named = False
-    if not colon or not named or not (port.isdecimal() and int(port) < 65536):
-        raise ValueError("is no address with a port: write 127.0.0.1:9440, :9440 for all addresses, or none")
+        raise ValueError("is no address with a port: write 127.0.0.1:9440, :9440 for all addresses, or none") from None
     return text
 
 

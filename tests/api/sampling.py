@@ -11,16 +11,10 @@ from tests.cluster.control_plane import ControlPlane
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
 
-class Sampler:
-    """Within its block, each of ``addresses`` has to be ready in some slice, and in none not ready, at every look."""
+class Looking:
+    """Looks all the time within its block, in a thread; ``faults`` are what it has seen and should not have."""
 
-    def __init__(self, control_plane: ControlPlane, namespace: str, *addresses: str, service: str = "orders") -> None:
-        self._control_plane = control_plane
-        self._path = (
-            f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-            f"?labelSelector=kubernetes.io/service-name={service}"
-        )
-        self._addresses = addresses
+    def __init__(self) -> None:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.looks = 0
@@ -38,6 +32,22 @@ class Sampler:
         if error is None:
             assert not self.faults, self.faults[:5]
             assert self.looks > 0
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Sampler(Looking):
+    """Within its block, each of ``addresses`` has to be ready in some slice, and in none not ready, at every look."""
+
+    def __init__(self, control_plane: ControlPlane, namespace: str, *addresses: str, service: str = "orders") -> None:
+        super().__init__()
+        self._control_plane = control_plane
+        self._path = (
+            f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+            f"?labelSelector=kubernetes.io/service-name={service}"
+        )
+        self._addresses = addresses
 
     def _run(self) -> None:
         while not self._ended.is_set():

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from tests.api.backends import Backend
 from tests.api.extsync_command import Cluster, Running, manifest, write
+from tests.api.sampling import Looking
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.rest import RequestFailedError
 from tests.cluster.waiting import wait_for
@@ -56,33 +55,17 @@ BY_HAND: list[dict[str, Any]] = [
 OF_OTHERS = ("Service/legacy", "Endpoints/legacy", "EndpointSlice/by-hand-1", "Service/picked", "Endpoints/picked")
 
 
-class Staying:
+class Staying(Looking):
     """Looks all the time, in a thread, whether endpoints that must not leave are published as ready.
 
     ``wanted`` are their addresses by service. What cannot be looked at, while the API server is away, is passed over.
     """
 
     def __init__(self, control_plane: ControlPlane, namespace: str, wanted: dict[str, dict[str, bool]]) -> None:
+        super().__init__()
         self._control_plane = control_plane
         self._path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
         self._wanted = wanted
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.looks = 0
-        self.faults: list[str] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-        if error is None:
-            assert self.looks > 0
-            assert not self.faults, self.faults[:5]
 
     def _run(self) -> None:
         while not self._ended.wait(0.05):
