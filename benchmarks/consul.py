@@ -29,8 +29,9 @@ from extsync.sources.consul import ConsulSource
 from extsync.sources.consul.answer import Reading, Rules, read
 from extsync.sources.consul.gate import Gate, Trust
 from extsync.sources.consul.query import Heading
-from extsync.sources.holds import HoldTimes, LastGood
+from extsync.sources.holds import LastGood
 from extsync.sources.offload import inline
+from extsync.sources.part import HoldTimes
 from extsync.sources.supervise import supervise
 
 PART = "consul"

@@ -25,7 +25,8 @@ from extsync.seams import SystemClock, SystemDialer, SystemRandom
 from extsync.sources.base import SourceContext
 from extsync.sources.dns import DnsSource
 from extsync.sources.dns.exchange import Server, SystemExchange, Transport
-from extsync.sources.holds import HoldTimes, LastGood
+from extsync.sources.holds import LastGood
+from extsync.sources.part import HoldTimes
 from extsync.sources.supervise import supervise
 
 PART = "dns"

@@ -29,7 +29,7 @@ from extsync.plan.ports import PortSpec
 from extsync.plan.published import Published
 from extsync.plan.service import ServiceWish, preview
 from extsync.plan.tier import TierPolicy, TierState, tier
-from extsync.sources.holds import backend_key
+from extsync.sources.part import backend_key
 
 KEY = ServiceKey("default", "orders")
 PORTS = (PortSpec("mysql", 3306), PortSpec("metrics", 9104))

@@ -22,7 +22,8 @@ import yaml
 from extsync.model import Observation, Outcome
 from extsync.sources.file.disk import look
 from extsync.sources.file.payload import parse
-from extsync.sources.holds import HoldTimes, LastGood
+from extsync.sources.holds import LastGood
+from extsync.sources.part import HoldTimes
 
 ENTRIES = 10_000
 MANY = 100_000

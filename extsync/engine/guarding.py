@@ -25,7 +25,7 @@ from extsync.plan.guard import Guard, GuardPolicy, Withheld
 from extsync.plan.merge import Merged, SourceSet
 from extsync.plan.published import Published
 from extsync.plan.suppressed import ALLOW_ANNOTATION, Share, Suppressed, removal_hash, text_of
-from extsync.sources.holds import backend_key
+from extsync.sources.part import backend_key
 
 AnyWithheld: TypeAlias = Withheld[Backend] | Withheld[Endpoint]
 

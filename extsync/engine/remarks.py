@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 
 from extsync.model import Outcome, Rejected
-from extsync.sources.holds import Standing
+from extsync.sources.standing import Standing
 
 MOST_SET_ASIDE = 20
 """Entries of one source that are told one by one."""

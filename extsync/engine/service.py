@@ -30,8 +30,9 @@ from extsync.plan.ports import PortSpec, ports_of
 from extsync.plan.published import Published
 from extsync.plan.suppressed import Suppressed
 from extsync.plan.tier import TierPolicy, Tiers, TierState, tier
-from extsync.sources.holds import LastGood, Standing
+from extsync.sources.holds import LastGood
 from extsync.sources.relabel import Relabelling
+from extsync.sources.standing import Standing
 
 FIRST_ANSWER = 10.0
 """Seconds for which standby tiers wait for the first answer of the sources before them, from the first look on, and

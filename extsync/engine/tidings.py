@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from extsync.model import Outcome
-from extsync.sources.holds import LastGood, Standing
+from extsync.sources.holds import LastGood
+from extsync.sources.standing import Standing
 
 _NEGATIVE = (Outcome.EMPTY, Outcome.GONE)
 

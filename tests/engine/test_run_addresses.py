@@ -328,11 +328,11 @@ async def test_services_are_not_looked_at_again_where_a_node_says_nothing_new() 
     put_node(rig, "edge-1", address=B, pods="10.244.0.0/16")
     async with rig.running(manifest("orders", rack(A), **UNCHECKED)):
         await rig.until(rig.agree("orders", ready(A)), within=12)
-        policy = rig.engine._policy
+        policy = rig.engine._reconciler.policy
         for _ in range(5):
             put_node(rig, "edge-1", address=B, pods="10.244.0.0/16")
             await rig.clock.sleep(10)
-        assert rig.engine._policy is policy
+        assert rig.engine._reconciler.policy is policy
         assert rig.engine.services()[key("orders")]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from extsync.engine.tidings import Tidings
 from extsync.model import Backend, Observation, Outcome, several
-from extsync.sources.holds import HoldTimes, LastGood
+from extsync.sources.holds import LastGood
+from extsync.sources.part import HoldTimes
 from tests.engine.support import A, B
 
 TWO = Observation(Outcome.FOUND, (Backend(A), Backend(B)))

@@ -29,7 +29,8 @@ from extsync.plan.doubt import SelfDoubt
 from extsync.plan.merge import Merged
 from extsync.plan.metadata import Frame
 from extsync.plan.published import Published
-from extsync.sources.holds import LastGood, _Part
+from extsync.sources.holds import LastGood
+from extsync.sources.part import Part
 
 Patch = pytest.MonkeyPatch
 
@@ -39,7 +40,7 @@ def an_error_empties_the_source(patch: Patch) -> None:
 
     def mutant(self: LastGood, observation: Observation, now: float) -> bool:
         if observation.outcome is Outcome.ERROR:
-            self._parts = {"": _Part(self.hold)}
+            self._parts = {"": Part(self.hold)}
             observe(self, Observation(Outcome.EMPTY), now)
             self.advance(float("inf"))
         return observe(self, observation, now)
@@ -48,7 +49,7 @@ def an_error_empties_the_source(patch: Patch) -> None:
 
 
 def an_empty_answer_is_believed_at_once(patch: Patch) -> None:
-    patch.setattr(_Part, "_empty_at", lambda self: self._negative_since)
+    patch.setattr(Part, "_empty_at", lambda self: self._negative_since)
 
 
 def a_start_waits_for_no_source(patch: Patch) -> None:

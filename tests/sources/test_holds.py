@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extsync.model import Backend, Observation, Outcome, Rejected, several
-from extsync.sources.holds import HoldTimes, LastGood
+from extsync.sources.holds import LastGood
+from extsync.sources.part import HoldTimes
 
 A, B, C = Backend("10.0.0.1"), Backend("10.0.0.2"), Backend("10.0.0.3")
 EMPTY = Observation(Outcome.EMPTY)

@@ -22,7 +22,8 @@ from extsync.sources.dns.exchange import Server
 from extsync.sources.dns.refresh import TICK
 from extsync.sources.dns.servers import SystemNameservers
 from extsync.sources.dns.source import COALESCE, CONFIRM_EVERY, GRACE
-from extsync.sources.holds import HoldTimes, LastGood
+from extsync.sources.holds import LastGood
+from extsync.sources.part import HoldTimes
 from extsync.sources.supervise import first_report
 from tests.sources.dns.scripted import NEGATIVE_TTL, SECOND, SERVER, ScriptedExchange, code
 from tests.sources.support import Reports, context, running
