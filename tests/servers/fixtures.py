@@ -45,6 +45,11 @@ def blackbox_programs() -> Programs:
 
 
 @pytest.fixture(scope="session")
+def chromium_programs() -> Programs:
+    return _programs("chromium")
+
+
+@pytest.fixture(scope="session")
 def consul_programs() -> Programs:
     return _programs("consul")
 

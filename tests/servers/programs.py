@@ -1,4 +1,4 @@
-"""Which real servers the tests can be run against, where their programs are, and how they get there.
+"""Which real servers the tests can be run against, and which browser, where their programs are, and how they get there.
 
 Programs on this machine are used where they are new enough. Otherwise the Debian packages that have them are unpacked
 into the user's cache, once. Only the standard library is used: ``python3 -m tests.servers.programs fetch`` runs before
@@ -23,6 +23,9 @@ from tests.servers import debian
 MORE_PLACES = ("/usr/local/sbin", "/usr/sbin")
 """Where servers are that are not in everybody's PATH."""
 
+LIBRARIES = ("usr/lib/*-linux-*", "usr/lib/*-linux-*/pulseaudio")
+"""Where unpacked programs find their libraries; a package of Debian has some that only its own libraries know of."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -43,6 +46,13 @@ class Server:
 
 SERVERS: Mapping[str, Server] = {
     "blackbox": Server(("prometheus-blackbox-exporter",), ("prometheus-blackbox-exporter",), ("--version",), (0, 19)),
+    "chromium": Server(
+        ("chromium-headless-shell", "fonts-inter", "fonts-dejavu-core"),
+        ("chromium-headless-shell",),
+        ("--version",),
+        (120, 0),
+        folders=("usr/lib/chromium",),
+    ),
     "consul": Server(("consul",), ("consul",), ("version",), (1, 8), suite="bullseye"),
     "haproxy": Server(("haproxy",), ("haproxy",), ("-v",), (2, 4)),
     "knot": Server(("knot",), ("knotd", "knotc"), ("--version",), (3, 0)),
@@ -112,9 +122,11 @@ def _on_this_machine(server: Server) -> Programs | None:
 
 
 def _unpacked(server: Server, directory: Path) -> Programs | None:
-    libraries = os.pathsep.join(map(str, sorted(directory.glob("usr/lib/*-linux-*"))))
+    folders = (folder for pattern in LIBRARIES for folder in sorted(directory.glob(pattern)))
+    libraries = os.pathsep.join(map(str, folders))
     environment = {**os.environ, **({"LD_LIBRARY_PATH": libraries} if libraries else {})}
-    places = (*(str(directory / folder) for folder in ("usr/bin", "usr/sbin")), *_folders(server, directory))
+    # What is in usr/bin may be a script that starts what is installed, not what is unpacked: it comes last.
+    places = (*_folders(server, directory), *(str(directory / folder) for folder in ("usr/bin", "usr/sbin")))
     return _found(server, places, environment)
 
 
