@@ -1,11 +1,12 @@
-"""What commands that run once are told, and what they tell."""
+"""What commands that run once are told, what they tell, and what they know of a service in between."""
 
 from __future__ import annotations
 
 import msgspec
 
 from extsync.changes import Change
-from extsync.engine.service import Decision
+from extsync.engine.prepare import Prepared
+from extsync.engine.service import Decision, ServiceState
 from extsync.model import ServiceKey
 from extsync.objects import KubeObject
 from extsync.plan.changes import Policy
@@ -71,3 +72,19 @@ class ServiceResult(msgspec.Struct):
     @property
     def failed(self) -> bool:
         return bool(self.errors or self.withheld or self.plan_errors or self.plan_withheld)
+
+
+class Work:
+    """One service on its way through the pass."""
+
+    def __init__(self, prepared: Prepared, options: OnceOptions) -> None:
+        self.state = ServiceState(prepared)
+        self.state.guarding.lasting = False
+        if prepared.key in options.allow_removal:
+            self.state.guarding.allow()
+        self.result = ServiceResult(prepared.key)
+        self.doubted: set[str] = set()
+
+    @property
+    def key(self) -> ServiceKey:
+        return self.state.key

@@ -108,7 +108,7 @@ class Reconciler:
             return await self._remove(kept)
         current = await self._adoptees.completed(key, self._view.current(key), kept.state.prepared.pack_policy)
         now = clock.monotonic()
-        kept.state.policy = self.policy
+        kept.state.gathering.policy = self.policy
         candidates = kept.state.candidates(current, now, wall=clock.wall())
         if not (kept.leads or self._standby_probes):
             return self._stand_by(kept, now)

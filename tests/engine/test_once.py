@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from extsync.engine.once import SOURCE_TIMEOUT, Once
+from extsync.engine.discovery import SOURCE_TIMEOUT
+from extsync.engine.once import Once
 from extsync.engine.passes import OnceOptions, ServiceResult
 from extsync.errors import FORBIDDEN_CURE, Conflict, Forbidden, Invalid, TooManyRequests, Unavailable
 from extsync.kube.memory import Fault

@@ -313,10 +313,10 @@ async def test_a_node_that_is_none_of_its_backends_changes_nothing_of_a_service(
     async with rig.running(manifest("orders", rack(A), **UNCHECKED)):
         await rig.until(rig.agree("orders", ready(A)), within=12)
         state, _ = rig.engine.services()[key("orders")]
-        candidates, policy = state.merged.candidates, state.policy
+        candidates, policy = state.merged.candidates, state.gathering.policy
         with rig.recorded() as writes:
             put_node(rig, "edge-1", address=B, pods="10.244.0.0/16")
-            await rig.until(lambda: state.policy is not policy, within=12)
+            await rig.until(lambda: state.gathering.policy is not policy, within=12)
             assert state.merged.candidates is candidates
         assert writes == []
 

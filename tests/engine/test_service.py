@@ -101,7 +101,7 @@ def test_until_a_source_has_reported_what_is_published_is_carried_and_kept_as_it
     decision = service.look(shown(a192_0_2_1=True, a192_0_2_2=False))
     assert states(decision) == {A: True, B: False}
     assert set(whys(decision).values()) == {Why.KEPT}
-    assert not service.state.settled
+    assert not service.state.gathering.settled
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.SUSPECT, Outcome.EMPTY, Outcome.GONE])
@@ -216,7 +216,7 @@ def test_a_report_that_says_the_same_once_more_calls_for_no_look() -> None:
     service = Looks(feed(), checks=[])
     assert service.state.observe("feed", found(A), 0.0)
     assert not service.state.observe("feed", found(A), 10.0)
-    assert service.state.standings()["feed"].age(11.0) == 1.0
+    assert service.state.gathering.reports.standings()["feed"].age(11.0) == 1.0
     assert service.state.observe("feed", Observation(Outcome.ERROR, detail="x"), 20.0)
     assert not service.state.observe("feed", Observation(Outcome.ERROR, detail="x"), 30.0)
     assert service.state.observe("feed", found(A), 40.0)
@@ -333,7 +333,7 @@ def test_a_target_that_fails_from_the_start_keeps_what_may_be_its_and_nothing_el
     after = shown(a192_0_2_1=True, a192_0_2_2=True, a192_0_2_3=True)
     for now in (1.0, 7200.0):
         assert states(service.look(after, now=now)) == {B: True, C: True}
-    assert not service.state.settled
+    assert not service.state.gathering.settled
 
 
 def test_a_target_that_fails_from_the_start_holds_the_rest_once_it_is_answered_no_more() -> None:
@@ -342,7 +342,7 @@ def test_a_target_that_fails_from_the_start_holds_the_rest_once_it_is_answered_n
     assert states(service.look(A_AND_B)) == {A: True, B: True}
     service.state.observe("feed", targets(a=found(B)), 1.0)
     assert states(service.look(A_AND_B, now=1.0)) == {B: True}
-    assert service.state.settled
+    assert service.state.gathering.settled
 
 
 def test_a_target_that_comes_later_and_fails_keeps_nothing() -> None:
@@ -375,9 +375,9 @@ def test_without_a_change_the_same_candidates_come_back() -> None:
 
 def test_ports_come_from_the_manifest_or_else_from_the_service() -> None:
     service = Looks(rack(A), ports=None)
-    assert service.state.ports(Current()) is None
-    assert service.state.ports(NOTHING) == (PortSpec("", PORT),)
-    assert Looks(rack(A), ports=[{"port": 8080}]).state.ports(NOTHING) == (PortSpec("", 8080),)
+    assert service.state.gathering.ports(Current()) is None
+    assert service.state.gathering.ports(NOTHING) == (PortSpec("", PORT),)
+    assert Looks(rack(A), ports=[{"port": 8080}]).state.gathering.ports(NOTHING) == (PortSpec("", 8080),)
 
 
 def test_while_the_service_is_away_its_endpoints_stay_candidates() -> None:
