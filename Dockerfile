@@ -27,5 +27,8 @@ ENV PATH=/opt/extsync/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # By number, so that runAsNonRoot can be checked without a user database.
 USER 65532:65532
 WORKDIR /
+# For docker and podman; Kubernetes has probes of its own. It takes neither a shell nor curl.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9440/healthz', timeout=4)"]
 ENTRYPOINT ["extsync"]
 CMD ["--help"]

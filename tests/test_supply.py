@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+HADOLINT = Path(sys.executable).with_name("hadolint")
 LAST_STAGE = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
 
 
@@ -31,6 +34,30 @@ def test_the_image_starts_the_command_itself_without_a_shell() -> None:
     assert "RUN" not in re.findall(
         r"^[A-Z]+", LAST_STAGE, re.MULTILINE
     )  # nothing is made in it, and nothing left behind
+
+
+def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
+    told = subprocess.run(
+        [HADOLINT, "--no-color", "--failure-threshold=style", ROOT / "Dockerfile"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+
+
+def test_every_base_image_is_pinned_to_a_release() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    [base] = re.findall(r"^ARG BASE=(.*)$", text, re.MULTILINE)
+    assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-[a-z]+", base)
+    assert {image.split()[0] for image in re.findall(r"^FROM (.*)$", text, re.MULTILINE)} == {"${BASE}"}
+
+
+def test_the_image_says_whether_it_is_healthy() -> None:
+    """Where extsync serves by default; what runs once has ended before it is asked."""
+    [command] = re.findall(r"^HEALTHCHECK .*\\\n +CMD (.*)$", LAST_STAGE, re.MULTILINE)
+    assert "http://127.0.0.1:9440/healthz" in json.loads(command)[-1]
 
 
 @pytest.fixture
