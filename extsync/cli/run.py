@@ -84,7 +84,9 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
         )
         if settings.listen != "none":
             host, port = _address(settings.listen)
-            await resources.enter_async_context(serving(core, host=host, port=port, clock=world.clock))
+            await resources.enter_async_context(
+                serving(core, host=host, port=port, clock=world.clock, endpoint_metrics=settings.endpoint_metrics)
+            )
         engine = asyncio.create_task(core.run(feed))
         stop = asyncio.create_task(stopped.wait())
         await asyncio.wait([engine, stop], return_when=asyncio.FIRST_COMPLETED)

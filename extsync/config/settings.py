@@ -135,6 +135,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9440"
+    endpoint_metrics: bool = False
     namespaces: Annotated[Items[DnsLabel], NoDecode, BeforeValidator(_split)] = ()
     concurrency: Count = 4
     qps: Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)] = 20.0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from extsync.changes import Change
 from extsync.engine.journal import Journal, Topic
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
-from extsync.engine.tally import Tally, tally
+from extsync.engine.tally import PublishedTally, Tally, tally
 from extsync.engine.telling import transitions
 from extsync.engine.tidings import Tidings
 from extsync.kube.writer import ObjectKey
@@ -19,6 +20,8 @@ from extsync.plan.deference import Deference
 from extsync.plan.policy import Refusal
 
 log = logging.getLogger(__name__)
+
+RESTS: Final = "another replica writes for it; this one does not probe for it, as the setting standbyProbes says"
 
 
 class Kept:
@@ -53,11 +56,14 @@ class Kept:
         self._tidings = Tidings()
         self._remarked: frozenset[str] = frozenset()
         self._warned: frozenset[str] = frozenset()
+        self.published_tally = PublishedTally()
         self._tallied: tuple[tuple[Endpoint, ...], Tally] = (), Tally()
 
-    def tally(self) -> Tally:
-        """How many of the endpoints of the latest decision are how."""
-        endpoints = () if self.decision is None else self.decision.endpoints
+    def tally(self) -> Tally | None:
+        """How many of the endpoints of the latest decision are how; None where there is none."""
+        if self.decision is None:
+            return None
+        endpoints = self.decision.endpoints
         if endpoints is not self._tallied[0]:
             self._tallied = endpoints, tally(endpoints)
         return self._tallied[1]
@@ -69,6 +75,12 @@ class Kept:
         self.state.take_over(self.deference.take_over(now, max(patience, default=0.0)))
         self.rests_until = 0.0
         self.leads = True
+
+    def rest(self) -> None:
+        """Another replica writes for it and probes for it as well: what this one decided before is no more so."""
+        self.state.rest()
+        self.decision = None
+        self.remarks = (RESTS,)
 
     def tell_sources(self, now: float) -> None:
         """Logs what turned in the sources: what leaves after a hold, and what is back."""

@@ -146,7 +146,7 @@ class Reconciler:
     def _stand_by(self, kept: Kept, now: float) -> Written:
         """Follows the sources and leaves the probing to the replica that leads."""
         self._probing.forget(kept.state.key)
-        kept.state.rest()
+        kept.rest()
         kept.tell_sources(now)
         return Written()
 

@@ -27,7 +27,7 @@ from extsync.engine.queue import WorkQueue
 from extsync.engine.reconcile import Reconciler
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.services import Services
-from extsync.engine.status import ProcessStatus, ServiceStatus, service_status
+from extsync.engine.status import ProcessStatus, ServiceStatus, endpoints, service_status
 from extsync.engine.sweep import Sweep
 from extsync.engine.view import ClusterView, service_keys
 from extsync.engine.world import World
@@ -37,7 +37,7 @@ from extsync.kube.flow import TokenBucket
 from extsync.kube.metered import Metered
 from extsync.kube.trouble import Trouble
 from extsync.kube.writer import Writer
-from extsync.model import ServiceKey
+from extsync.model import Endpoint, ServiceKey
 from extsync.objects import KubeObject
 from extsync.plan.doubt import SelfDoubt
 from extsync.seams import Timer
@@ -185,11 +185,17 @@ class Engine:
             return None
         return service_status(
             kept,
+            self._view.current(key),
             transitions=self._probing.transitions(key),
             isolated=self._probing.is_frozen(key),
             leads=self._leadership.leads(key),
             now=self._world.clock.monotonic(),
         )
+
+    def endpoints(self, key: ServiceKey) -> list[tuple[str, Endpoint]]:
+        """The endpoints that are published of one service, each with the name of its source."""
+        kept = self._services.get(key)
+        return [] if kept is None else endpoints(kept)
 
     def details(self, key: ServiceKey, *, address: str, most: int) -> ServiceDetail | None:
         """What is known of one service but for the evidence of its probes; None where it is not kept.

@@ -14,7 +14,8 @@ from extsync.engine.leading import LeaseStatus
 from extsync.health.target import Stats
 from extsync.histogram import Histogram
 from extsync.kube.metered import Requests
-from extsync.model import Health, Outcome, ServiceKey
+from extsync.model import Endpoint, Health, Outcome, ServiceKey
+from extsync.plan.plan import Current
 from extsync.plan.suppressed import Suppressed
 
 
@@ -35,8 +36,9 @@ class SourceStatus(msgspec.Struct, frozen=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
-    """A service as it was last decided. ``places`` are its addresses times their ports, ready and not.
+    """A service as it was last decided, or as the cluster shows it where this replica decides nothing of it.
 
+    ``ready_places`` and ``other_places`` are the addresses times ports that the objects in the cluster show.
     ``transitions`` are how often the verdict on one of its endpoints became what it says. ``isolated``: its failing
     checks are not believed. ``leads``: this replica may write for it. ``suppressed`` is what the guard withholds.
     """
@@ -76,10 +78,11 @@ class ProcessStatus(msgspec.Struct, frozen=True):
 
 
 def service_status(
-    kept: Kept, *, transitions: Mapping[Health, int], isolated: bool, leads: bool, now: float
+    kept: Kept, current: Current, *, transitions: Mapping[Health, int], isolated: bool, leads: bool, now: float
 ) -> ServiceStatus:
-    """How the service ``kept`` is at the monotonic time ``now``."""
-    tally = kept.tally()
+    """How the service ``kept``, whose objects are ``current``, is at the monotonic time ``now``."""
+    shown, places = kept.published_tally.count(kept.state.published(current).objects)
+    tally = kept.tally() or shown
     sources = []
     for name, last_good in kept.state.sources.items():
         standing = last_good.standing()
@@ -99,11 +102,19 @@ def service_status(
         ready=tally.ready,
         not_ready=tally.not_ready,
         draining=tally.draining,
-        ready_places=tally.ready_places,
-        other_places=tally.other_places,
+        ready_places=places.ready,
+        other_places=places.other,
         sources=tuple(sources),
         transitions=transitions,
         isolated=isolated,
         leads=leads,
         suppressed=None if kept.decision is None else kept.decision.suppressed,
     )
+
+
+def endpoints(kept: Kept) -> list[tuple[str, Endpoint]]:
+    """The endpoints of the latest decision, each with the name of its source."""
+    if kept.decision is None:
+        return []
+    sources = {candidate.identity: candidate.source for candidate in kept.decision.candidates}
+    return [(sources.get(one.identity, ""), one) for one in kept.decision.endpoints]

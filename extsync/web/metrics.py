@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import Metric
@@ -13,131 +13,101 @@ from extsync import __version__
 from extsync.engine.run import Engine
 from extsync.engine.status import ProcessStatus, ServiceStatus
 from extsync.histogram import Histogram
+from extsync.model import Endpoint, State
+from extsync.web.catalogue import METRICS, OF_ENDPOINTS, OF_SERVICES, Described
 
 AT_ONCE: Final = 100
 """Services that are read before other work has its turn."""
 
-_SERVICE: Final = ("namespace", "service")
+ENDPOINTS_AT_ONCE: Final = 1000
+"""The same for endpoints."""
+
 _WRITES: Final = ("create", "update", "delete", "apply")
+_DESCRIBED: Final = {one.name: one for one in METRICS}
 
 
-async def families(engine: Engine, lag: Histogram, pause: Callable[[], Awaitable[None]]) -> list[Metric]:
-    """All metrics of ``engine``; ``lag`` is the event loop's. ``pause`` is awaited now and then."""
-    services = Services()
-    async for some in _read(engine, pause):
-        for status in some:
-            services.add(status)
-    return [*_process(engine.status(), lag), *services.families]
+async def families(
+    engine: Engine, lag: Histogram, pause: Callable[[], Awaitable[None]], *, each_endpoint: bool = False
+) -> list[Metric]:
+    """All metrics of ``engine``; ``lag`` is the event loop's. ``pause`` is awaited now and then.
 
-
-async def _read(engine: Engine, pause: Callable[[], Awaitable[None]]) -> AsyncIterator[list[ServiceStatus]]:
+    ``each_endpoint``: with a series for each endpoint.
+    """
+    services, endpoints = Families(OF_SERVICES), Families(OF_ENDPOINTS)
     keys = engine.service_keys()
     for first in range(0, len(keys), AT_ONCE):
-        some = (engine.service_status(key) for key in keys[first : first + AT_ONCE])
-        yield [status for status in some if status is not None]
+        for key in keys[first : first + AT_ONCE]:
+            if (status := engine.service_status(key)) is not None:
+                _add_service(services, status)
         await pause()
+    for key in keys if each_endpoint else ():
+        of_service = engine.endpoints(key)
+        for first in range(0, len(of_service), ENDPOINTS_AT_ONCE):
+            for source, endpoint in of_service[first : first + ENDPOINTS_AT_ONCE]:
+                _add_endpoint(endpoints, (*key, source), endpoint)
+            await pause()
+    return [*_process(engine.status(), lag), *services, *(endpoints if each_endpoint else ())]
 
 
-class Services:
-    """The metrics that each service has."""
+class Families:
+    """Families of the catalogue, to which samples are added."""
 
-    def __init__(self) -> None:
-        gauge, counter = GaugeMetricFamily, CounterMetricFamily
-        source = (*_SERVICE, "source")
-        self._endpoints = gauge(
-            "extsync_service_endpoints", "Endpoints as they are published, by state.", labels=(*_SERVICE, "state")
-        )
-        self._transitions = counter(
-            "extsync_transitions", "Changes of the verdict on an endpoint, by what it became.", labels=(*_SERVICE, "to")
-        )
-        self._isolated = gauge("extsync_service_isolated", "1 where failing checks are not believed.", labels=_SERVICE)
-        self._leads = gauge("extsync_service_leads", "1 where this replica may write for the service.", labels=_SERVICE)
-        self._suppressed = gauge(
-            "extsync_service_suppressed_removals", "Endpoints that the guard withholds from removal.", labels=_SERVICE
-        )
-        self._backends = gauge("extsync_source_backends", "Backends that count, of each source.", labels=source)
-        self._stale = gauge(
-            "extsync_source_stale",
-            "1 where the latest report of a source failed or is suspect, and an older one counts.",
-            labels=source,
-        )
-        self._age = gauge(
-            "extsync_source_age_seconds", "Seconds since the latest good report of a source.", labels=source
-        )
-        self._reports = counter(
-            "extsync_source_reports", "Reports of a source, by outcome.", labels=(*source, "outcome")
-        )
-        endpoint = ("namespace", "endpoint")
-        self._available = gauge(
-            "kube_endpoint_address_available", "Addresses times ports that are ready.", labels=endpoint
-        )
-        self._not_ready = gauge(
-            "kube_endpoint_address_not_ready", "Addresses times ports that are not ready.", labels=endpoint
-        )
+    def __init__(self, described: Iterable[Described]) -> None:
+        self._families = {one.name: one.family() for one in described}
 
-    def add(self, status: ServiceStatus) -> None:
-        """Adds the samples of one service."""
-        service = (status.key.namespace, status.key.name)
-        for state, number in (
-            ("ready", status.ready),
-            ("not_ready", status.not_ready),
-            ("draining", status.draining),
-        ):
-            self._endpoints.add_metric((*service, state), number)
-        for health, number in status.transitions.items():
-            self._transitions.add_metric((*service, health.value.lower()), number)
-        self._isolated.add_metric(service, status.isolated)
-        self._leads.add_metric(service, status.leads)
-        self._suppressed.add_metric(service, len(status.suppressed.entries) if status.suppressed else 0)
-        for source in status.sources:
-            labels = (*service, source.name)
-            self._backends.add_metric(labels, source.backends)
-            self._stale.add_metric(labels, source.stale)
-            if source.age is not None:
-                self._age.add_metric(labels, source.age)
-            for outcome, number in source.reports.items():
-                self._reports.add_metric((*labels, outcome.value.lower()), number)
-        self._available.add_metric(service, status.ready_places)
-        self._not_ready.add_metric(service, status.other_places)
+    def __iter__(self) -> Iterator[Metric]:
+        return iter(self._families.values())
 
-    @property
-    def families(self) -> list[Metric]:
-        """What was added, by metric."""
-        return [
-            self._endpoints,
-            self._transitions,
-            self._isolated,
-            self._leads,
-            self._suppressed,
-            self._backends,
-            self._stale,
-            self._age,
-            self._reports,
-            self._available,
-            self._not_ready,
-        ]
+    def add(self, name: str, labels: tuple[str, ...], value: float) -> None:
+        """Adds a sample of a gauge or a counter."""
+        family = self._families[name]
+        assert isinstance(family, GaugeMetricFamily | CounterMetricFamily)
+        family.add_metric(labels, value)
+
+
+def _add_service(families: Families, status: ServiceStatus) -> None:
+    add = families.add
+    service = (status.key.namespace, status.key.name)
+    for state, number in (("ready", status.ready), ("not_ready", status.not_ready), ("draining", status.draining)):
+        add("extsync_service_endpoints", (*service, state), number)
+    for health, number in status.transitions.items():
+        add("extsync_transitions", (*service, health.value.lower()), number)
+    add("extsync_service_isolated", service, status.isolated)
+    add("extsync_service_leads", service, status.leads)
+    suppressed = len(status.suppressed.entries) if status.suppressed else 0
+    add("extsync_service_suppressed_removals", service, suppressed)
+    for source in status.sources:
+        labels = (*service, source.name)
+        add("extsync_source_backends", labels, source.backends)
+        add("extsync_source_stale", labels, source.stale)
+        if source.outcome is not None:
+            add("extsync_source_outcome", (*labels, source.outcome.value.lower()), 1)
+        if source.age is not None:
+            add("extsync_source_age_seconds", labels, source.age)
+        for outcome, number in source.reports.items():
+            add("extsync_source_reports", (*labels, outcome.value.lower()), number)
+    add("kube_endpoint_address_available", service, status.ready_places)
+    add("kube_endpoint_address_not_ready", service, status.other_places)
+
+
+def _add_endpoint(families: Families, source: tuple[str, ...], endpoint: Endpoint) -> None:
+    port = str(endpoint.ports[0].port) if endpoint.ports else ""
+    families.add("extsync_endpoint_ready", (*source, endpoint.address, port), endpoint.state is State.READY)
 
 
 def _process(status: ProcessStatus, lag: Histogram) -> Iterator[Metric]:
-    build = InfoMetricFamily("extsync_build", "The version that runs.")
+    build = InfoMetricFamily("extsync_build", _DESCRIBED["extsync_build"].text)
     build.add_metric((), {"version": __version__, "python": platform.python_version()})
     yield build
-    yield _gauge("extsync_synced", "1 once the cluster and the manifests have been read.", status.synced)
-    yield _gauge("extsync_services", "Services that are kept.", status.services)
-    yield _gauge("extsync_queue_depth", "Services that wait to be looked at.", status.queued)
-    yield _gauge("extsync_queue_age_seconds", "Seconds for which the first of them has waited.", status.queue_age)
-    yield _gauge(
-        "extsync_prober_isolated",
-        "1 where extsync seems to be cut off itself.",
-        bool(status.isolated),
-    )
-    leader = GaugeMetricFamily("extsync_leader", "1 where this replica may write by the Lease.", labels=("lease",))
-    for lease in status.leases:
-        leader.add_metric((lease.name,), lease.leads)
-    yield leader
-    yield _counter("extsync_events_dropped", "Events that could not be written.", status.events_dropped)
-    yield _histogram("extsync_plan_duration_seconds", "Seconds that plans took.", status.plan_seconds)
-    yield _histogram("extsync_loop_lag_seconds", "Seconds by which the event loop was late.", lag)
+    yield _one("extsync_synced", status.synced)
+    yield _one("extsync_services", status.services)
+    yield _one("extsync_queue_depth", status.queued)
+    yield _one("extsync_queue_age_seconds", status.queue_age)
+    yield _one("extsync_prober_isolated", bool(status.isolated))
+    yield _by("extsync_leader", (((lease.name,), lease.leads) for lease in status.leases))
+    yield _one("extsync_events_dropped", status.events_dropped)
+    yield _histogram("extsync_plan_duration_seconds", status.plan_seconds)
+    yield _histogram("extsync_loop_lag_seconds", lag)
     yield from _probes(status)
     yield from _requests(status)
 
@@ -145,58 +115,40 @@ def _process(status: ProcessStatus, lag: Histogram) -> Iterator[Metric]:
 def _probes(status: ProcessStatus) -> Iterator[Metric]:
     stats = status.probes
     results = (("passed", stats.passed), ("failed", stats.failed), ("skipped", stats.skipped))
-    yield _by(
-        CounterMetricFamily("extsync_probes", "Probes, by result; skipped ones were never sent.", labels=("result",)),
-        (((result,), number) for result, number in results),
-    )
-    yield _histogram("extsync_probe_duration_seconds", "Seconds that probes took.", stats.latency)
-    yield _gauge("extsync_probe_targets", "Endpoints that are probed.", stats.targets)
-    yield _gauge("extsync_probe_stale_targets", "Endpoints whose verdict no probe has confirmed for long.", stats.stale)
-    yield _gauge("extsync_probes_in_flight", "Probes under way.", stats.in_flight)
-    yield _gauge("extsync_probes_waiting", "Probes that are due and wait for room.", stats.waiting)
-    yield _gauge("extsync_probe_connections_kept", "Connections that wait for their next probe.", stats.kept)
-    yield _gauge("extsync_probe_workers", "Processes that probe, 0: this one does.", stats.workers)
-    yield _counter("extsync_probe_workers_replaced", "Probe workers that had to be replaced.", stats.replaced)
+    yield _by("extsync_probes", (((result,), number) for result, number in results))
+    yield _histogram("extsync_probe_duration_seconds", stats.latency)
+    yield _one("extsync_probe_targets", stats.targets)
+    yield _one("extsync_probe_stale_targets", stats.stale)
+    yield _one("extsync_probes_in_flight", stats.in_flight)
+    yield _one("extsync_probes_waiting", stats.waiting)
+    yield _one("extsync_probe_connections_kept", stats.kept)
+    yield _one("extsync_probe_workers", stats.workers)
+    yield _one("extsync_probe_workers_replaced", stats.replaced)
 
 
 def _requests(status: ProcessStatus) -> Iterator[Metric]:
     requests = status.requests
-    yield _by(
-        CounterMetricFamily("extsync_api_requests", "Requests to the API server.", labels=("verb", "kind")),
-        requests.sent.items(),
-    )
-    yield _by(
-        CounterMetricFamily(
-            "extsync_api_errors",
-            "Requests to the API server that failed, by HTTP code; unavailable: no answer, or a 5xx.",
-            labels=("verb", "kind", "code"),
-        ),
-        requests.failed.items(),
-    )
+    yield _by("extsync_api_requests", requests.sent.items())
+    yield _by("extsync_api_errors", requests.failed.items())
     written = ((asked, requests.written[asked]) for asked in requests.sent if asked[0] in _WRITES)
-    yield _by(
-        CounterMetricFamily("extsync_writes", "Objects written, by verb and kind.", labels=("verb", "kind")), written
-    )
-    yield _histogram("extsync_write_duration_seconds", "Seconds that requests took that write.", requests.write_seconds)
+    yield _by("extsync_writes", written)
+    yield _histogram("extsync_write_duration_seconds", requests.write_seconds)
 
 
-def _by(family: CounterMetricFamily, samples: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+def _by(name: str, samples: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    families = Families((_DESCRIBED[name],))
     for labels, number in samples:
-        family.add_metric(labels, number)
-    return family
+        families.add(name, labels, number)
+    return next(iter(families))
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
+def _one(name: str, value: float) -> Metric:
+    return _by(name, (((), value),))
 
 
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value=value)
-
-
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+def _histogram(name: str, histogram: Histogram) -> Metric:
     buckets, total = [], 0
     for bound, number in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
         total += number
         buckets.append((bound, total))
-    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.sum)
+    return HistogramMetricFamily(name, _DESCRIBED[name].text, buckets=buckets, sum_value=histogram.sum)

@@ -32,8 +32,9 @@ SCRAPE_SECONDS: Final = 30.0
 class Site:
     """What there is to see of one engine. Each handler answers GET and HEAD; other methods are not allowed."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, *, endpoint_metrics: bool) -> None:
         self._engine = engine
+        self._endpoint_metrics = endpoint_metrics
         self._clock = clock
         self._scrapes = 0
         self.lag = lags()
@@ -74,7 +75,7 @@ class Site:
         return response
 
     async def _scrape(self, request: web.Request, response: web.StreamResponse) -> None:
-        found = await families(self._engine, self.lag, self._give_way)
+        found = await families(self._engine, self.lag, self._give_way, each_endpoint=self._endpoint_metrics)
         content_type, chunks = encode(found, request.headers.get("Accept", ""))
         response.headers["Content-Type"] = content_type
         response.enable_compression()
@@ -89,12 +90,16 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(engine: Engine, *, host: str, port: int, clock: Clock) -> AsyncIterator[int]:
+async def serving(
+    engine: Engine, *, host: str, port: int, clock: Clock, endpoint_metrics: bool = False
+) -> AsyncIterator[int]:
     """Serves the status port; yields its number, which matters where ``port`` is 0.
+
+    ``endpoint_metrics``: the metrics have a series for each endpoint, too.
 
     Raises ConfigError where the address cannot be listened on.
     """
-    site = Site(engine, clock)
+    site = Site(engine, clock, endpoint_metrics=endpoint_metrics)
     async with AsyncExitStack() as resources:
         try:
             bound = await resources.enter_async_context(listening(site.application(), host, port))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from extsync.config.loader import Loaded, LoadResult, load
 from extsync.engine.desired import Desired
+from extsync.engine.leading import Alone, Concerns, Leadership
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.once import Once
 from extsync.engine.options import Options
@@ -155,6 +156,26 @@ class Request(NamedTuple):
         return self.verb in ("create", "update", "delete", "apply")
 
 
+class OnAndOff(Alone):
+    """A leadership that is given and taken by hand; at first there is none."""
+
+    def __init__(self) -> None:
+        self._leads = False
+        self._changed: Callable[[Concerns], None]
+
+    def leads(self, key: ServiceKey) -> bool:
+        return self._leads
+
+    def start(
+        self, tasks: asyncio.TaskGroup, *, changed: Callable[[Concerns], None], in_doubt: Callable[[], bool]
+    ) -> None:
+        self._changed = changed
+
+    def turn(self, *, on: bool) -> None:
+        self._leads = on
+        self._changed(lambda key: True)
+
+
 class Rig:
     """A store, scripted backends and sources, and the engine or a single pass on them; for virtual time."""
 
@@ -201,7 +222,7 @@ class Rig:
             finally:
                 await self.stop()
 
-    def start(self) -> None:
+    def start(self, *, leadership: Leadership | None = None) -> None:
         manifest_feed = ManifestFeed(
             self.manifests,
             Desired(removal_delay=60.0),
@@ -209,7 +230,7 @@ class Rig:
             poll_interval=10.0,
             hint=self.manifests.changed,
         )
-        self.engine = Engine(self.world, self.options)
+        self.engine = Engine(self.world, self.options, leadership=leadership)
         self._run = asyncio.create_task(self.engine.run(manifest_feed))
 
     async def stop(self) -> None:

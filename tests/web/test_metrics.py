@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
+from extsync.engine.options import Options
 from extsync.errors import Forbidden
 from extsync.kube.memory import Fault
 from extsync.model import Outcome
@@ -17,18 +18,18 @@ from extsync.seams.virtual import virtual_time
 from extsync.web.exposition import MOST_SAMPLES, encode
 from extsync.web.lag import lags
 from extsync.web.metrics import families
-from tests.engine.support import NAMESPACE, A, B, C, Rig, feed, manifest, rack, ready
+from tests.engine.support import NAMESPACE, A, B, C, OnAndOff, Rig, feed, manifest, not_ready, rack, ready
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
-async def scraped(rig: Rig) -> dict[tuple[str, frozenset[str]], float]:
+async def scraped(rig: Rig, *, each_endpoint: bool = False) -> dict[tuple[str, frozenset[str]], float]:
     """The value of each sample by its name and the values of its labels."""
 
     async def pause() -> None:
         await rig.clock.sleep(0)
 
-    _, chunks = encode(await families(rig.engine, lags(), pause), "")
+    _, chunks = encode(await families(rig.engine, lags(), pause, each_endpoint=each_endpoint), "")
     text = b"".join(chunks).decode()
     return {
         (sample.name, frozenset(sample.labels.values()) - {NAMESPACE}): sample.value
@@ -73,6 +74,75 @@ async def test_endpoints_transitions_and_sources_of_a_service_are_told() -> None
     assert found[sample("extsync_probe_duration_seconds_count")] >= 6
     assert found[sample("extsync_writes_total", "create", "Endpoints")] == 1
     assert found[sample("extsync_prober_isolated")] == 0
+
+
+@virtual_time
+async def test_what_is_published_is_told_also_where_it_is_not_what_was_decided() -> None:
+    rig = Rig()
+    rig.up(A, B)
+    async with rig.running(manifest("web", rack(A, B)), manifest("slices", rack(A, B), publish=["EndpointSlice"])):
+        await rig.until(rig.agree("web", ready(A, B)), within=30.0)
+        await rig.until(lambda: rig.slices("slices") == ready(A, B), within=30.0)
+        rig.faults = lambda verb, kind, at: Fault(error=Forbidden("scripted")) if verb == "update" else None
+        rig.down(B)
+        await rig.clock.sleep(60.0)
+        found = await scraped(rig)
+        rig.faults = None
+        await rig.until(lambda: rig.slices("slices") == {A: True, B: False}, within=60.0)
+        after = await scraped(rig)
+    assert found[sample("extsync_service_endpoints", "web", "ready")] == 1
+    assert found[sample("kube_endpoint_address_available", "web")] == 2
+    assert found[sample("kube_endpoint_address_available", "slices")] == 2
+    assert after[sample("kube_endpoint_address_available", "slices")] == 1
+    assert after[sample("kube_endpoint_address_not_ready", "slices")] == 1
+
+
+@virtual_time
+async def test_addresses_count_once_for_each_port() -> None:
+    rig = Rig()
+    ports = [{"name": "http", "port": 80}, {"name": "admin", "port": 81}]
+    async with rig.running(manifest("web", rack(A, B), checks=[], ports=ports)):
+        await rig.until(rig.agree("web", ready(A, B)), within=30.0)
+        found = await scraped(rig)
+    assert found[sample("kube_endpoint_address_available", "web")] == 4
+    assert found[sample("extsync_service_endpoints", "web", "ready")] == 2
+
+
+@virtual_time
+async def test_a_replica_that_neither_writes_nor_probes_tells_what_is_published() -> None:
+    rig = Rig(options=Options(namespaces=(NAMESPACE,), standby_probes=False))
+    rig.up(A)
+    async with rig.running(manifest("web", rack(A))):
+        await rig.until(rig.agree("web", ready(A)), within=30.0)
+        await rig.stop()
+        leadership = OnAndOff()
+        rig.manifests.put(manifest("web", rack(A)))
+        rig.start(leadership=leadership)
+        await rig.clock.sleep(60.0)
+        found = await scraped(rig)
+        rig.down(A)
+        leadership.turn(on=True)
+        await rig.until(rig.agree("web", not_ready(A)), within=90.0)
+        leadership.turn(on=False)
+        rig.up(A)
+        await rig.clock.sleep(60.0)
+        later = await scraped(rig)
+    assert found[sample("extsync_service_endpoints", "web", "ready")] == 1
+    assert found[sample("kube_endpoint_address_available", "web")] == 1
+    assert later[sample("extsync_service_endpoints", "web", "not_ready")] == 1
+
+
+@virtual_time
+async def test_each_endpoint_has_a_series_where_that_is_asked_for() -> None:
+    rig = Rig()
+    rig.up(A)
+    rig.down(B)
+    async with rig.running(manifest("web", rack(A, B))):
+        await rig.until(rig.agree("web", {A: True, B: False}), within=60.0)
+        found = await scraped(rig, each_endpoint=True)
+        assert not [one for one in await scraped(rig) if one[0] == "extsync_endpoint_ready"]
+    assert found[sample("extsync_endpoint_ready", "web", "rack", A, "80")] == 1
+    assert found[sample("extsync_endpoint_ready", "web", "rack", B, "80")] == 0
 
 
 @virtual_time
