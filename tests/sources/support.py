@@ -46,11 +46,17 @@ class Reports:
         self._came.set()
 
     async def until(self, wanted: Callable[[Observation], bool]) -> Observation:
-        """Waits until the latest report is one that is wanted, and returns it."""
-        async with asyncio.timeout(GENEROUS):
-            while not (self.seen and wanted(self.seen[-1])):
-                self._came.clear()
-                await self._came.wait()
+        """Waits until the latest report is one that is wanted, and returns it; says what came instead if none does."""
+        try:
+            async with asyncio.timeout(GENEROUS):
+                while not (self.seen and wanted(self.seen[-1])):
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            came = "\n".join(map(repr, self.seen[-5:]))
+            raise AssertionError(
+                f"not reported within {GENEROUS:g} s; {self.reads} reads, the last news:\n{came}"
+            ) from None
         return self.seen[-1]
 
     async def addresses(self, *wanted: str) -> Observation:

@@ -172,6 +172,9 @@ class Watch:
         if listing.is_unusable:  # which is reported as a failure, and says nothing of who is there
             return listing, Judgement(Trust.BELIEVE)
         evidence = await self._evidence(heading, listing, waited=index is not None, consistent=consistent, until=until)
+        if self._gate.is_new:
+            # Another state is told from the one of the first answer only if that one has been seen.
+            await self._asker.witness.look_once(self._left(until))
         now = self._asker.clock.monotonic()
         return listing, self._gate.judge(heading, listing.keys, evidence, consistent=consistent, now=now)
 

@@ -9,6 +9,7 @@ more where instances are missing, before that is believed. Both answers are smal
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final, NoReturn
 
 import msgspec
@@ -52,6 +53,7 @@ class Witness:
         self._ended = 0
         self._failure = ""
         self._has_seen = False
+        self._looked = asyncio.Event()
 
     @property
     def era(self) -> int:
@@ -65,7 +67,7 @@ class Witness:
 
     def inherit(self, before: Witness) -> None:
         """Goes on from what another one knows of the same place; that one must not look any more."""
-        self._eras, self._has_seen = before._eras, before._has_seen
+        self._eras, self._has_seen, self._looked = before._eras, before._has_seen, before._looked
 
     async def run(self) -> NoReturn:
         """Looks from time to time. What goes wrong is told by those who need to know."""
@@ -82,6 +84,12 @@ class Witness:
         if failure and self._has_seen:
             raise ReadFailed(failure)
 
+    async def look_once(self, seconds: float) -> None:
+        """Waits until there has been a look, with whatever result, but no longer than ``seconds``."""
+        with contextlib.suppress(TimeoutError):
+            async with self._clock.timeout(seconds):
+                await self._looked.wait()
+
     async def _look(self) -> str:
         """Looks, unless somebody does in the meantime; returns why it failed, or ""."""
         needed = self._begun + 1
@@ -90,6 +98,7 @@ class Witness:
                 self._begun = number = self._begun + 1
                 self._failure = await self._try_to_read()
                 self._ended = number
+                self._looked.set()
             return self._failure
 
     async def _try_to_read(self) -> str:

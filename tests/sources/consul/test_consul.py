@@ -174,7 +174,8 @@ async def test_a_restart_with_empty_state_removes_nothing_until_the_instances_ar
     async with watching(consul.url) as reports:
         await reports.until(has("192.0.2.1", "192.0.2.2", "192.0.2.3"))
         await asyncio.to_thread(consul.restart)
-        await reports.until(told(Outcome.SUSPECT, "the servers have lost the state"))
+        # The reason may be either one: at a slow start, the new state counts as far as the old one had been seen to.
+        await reports.until(told(Outcome.SUSPECT, "3 of 3 known instances are missing, and nothing removed them"))
         consul.register("unrelated", "192.0.2.9", 80)
         consul.register("orders", "192.0.2.1", 80)
         await reports.until(told(Outcome.SUSPECT, "2 of 3 known instances are missing"))
@@ -193,10 +194,10 @@ async def test_a_restart_with_empty_state_is_found_out_although_others_registere
     """The index of a service that nothing happens to is low, and that of the new catalog soon above it."""
     for number in (1, 2, 3):
         consul.register("orders", f"192.0.2.{number}", 80)
+    for number in range(30):
+        consul.register(f"other-{number}", "192.0.2.9", 80)
     async with watching(consul.url) as reports:
         await reports.until(has("192.0.2.1", "192.0.2.2", "192.0.2.3"))
-        for number in range(30):
-            consul.register(f"other-{number}", "192.0.2.9", 80)
         consul.kill()
         await reports.until(told(Outcome.ERROR))
         await asyncio.to_thread(consul.start)

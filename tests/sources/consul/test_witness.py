@@ -202,6 +202,25 @@ async def test_a_look_that_was_under_way_before_an_answer_says_nothing_of_it() -
 
 
 @virtual_time
+async def test_a_state_that_is_lost_right_after_the_first_answer_was_seen_before() -> None:
+    consul = cluster(ONE, TWO)
+    answer = consul.get
+
+    async def get(url: str, **keywords: Any) -> Any:
+        if "orders" not in url:
+            await CLOCK.sleep(2)
+        return await answer(url, **keywords)
+
+    consul.get = get  # type: ignore[method-assign]
+    async with told(consul) as reports:
+        while not reports.seen:
+            await CLOCK.sleep(0.01)
+        consul.lose(index=5000)
+        await CLOCK.sleep(20)
+    assert outcomes(reports.seen) == [FOUND, SUSPECT]
+
+
+@virtual_time
 async def test_another_datacenter_namespace_and_partition_have_a_state_of_their_own() -> None:
     consul = cluster(ONE)
     answer, urls = consul.get, list[str]()
