@@ -1,4 +1,4 @@
-"""What manifests and sources may make extsync do: which addresses they may name, and which files."""
+"""What manifests and sources may make extsync do: which addresses, files and environment variables they may name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from extsync.address_policy import AddressPolicy, AddressRules, ClusterRanges
 from extsync.file_roots import FileRoots
+from extsync.variables import Variables
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -20,6 +21,7 @@ class Limits(msgspec.Struct, frozen=True):
     rules: AddressRules = AddressRules()
     ranges: ClusterRanges = ClusterRanges()
     roots: FileRoots = FileRoots()
+    variables: Variables = Variables()
 
     @property
     def policy(self) -> AddressPolicy:

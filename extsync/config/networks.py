@@ -1,9 +1,10 @@
-"""Networks and directories as settings name them, and what they come to together: the limits of what inputs may do."""
+"""Networks, directories and variables as settings name them, and what they come to together: the limits of inputs."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from ipaddress import IPv6Network, ip_network
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -15,11 +16,13 @@ from extsync.config.faults import shown
 from extsync.config.values import Items
 from extsync.file_roots import FileRoots
 from extsync.limits import Limits
+from extsync.variables import Variables
 
 if TYPE_CHECKING:
     from extsync.config.settings import Settings
 
 _MAPPED_BITS = 96
+_VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 
 
 def cidr(text: str) -> str:
@@ -49,6 +52,13 @@ def directory(text: str) -> str:
     return os.path.normpath(text)
 
 
+def variable(text: str) -> str:
+    """The name of an environment variable, or a pattern for such names; raises ValueError for what can be none."""
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no name of a variable: write NAME, or a pattern such as EXTSYNC_SECRET_*")
+    return text
+
+
 def from_json(value: object) -> object:
     """In a variable a mapping is written as JSON."""
     if not isinstance(value, str):
@@ -61,6 +71,7 @@ def from_json(value: object) -> object:
 
 Cidr: TypeAlias = Annotated[str, AfterValidator(cidr)]
 Directory: TypeAlias = Annotated[str, AfterValidator(directory)]
+Variable: TypeAlias = Annotated[str, AfterValidator(variable)]
 
 
 class NetworkLists(Block):
@@ -78,7 +89,7 @@ class NamespaceNetworks(Block):
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What the settings say of addresses and files."""
+    """What the settings say of addresses, files and variables."""
     own = settings.namespace_cidrs.items()
     return Limits(
         rules=AddressRules(
@@ -89,6 +100,7 @@ def limits_of(settings: Settings) -> Limits:
         ),
         ranges=ClusterRanges(settings.pod_cidrs, settings.service_cidrs, settings.node_cidrs),
         roots=FileRoots(settings.file_roots),
+        variables=Variables(settings.manifest_variables),
     )
 
 

@@ -1,4 +1,5 @@
-"""What a manifest names that the limits of this process deny: files, and addresses as far as they are written out.
+"""What a manifest names that the limits of this process deny: files, environment variables, and addresses as far as
+they are written out.
 
 What is denied for a manifest as a whole is an error. A backend that is denied is only set aside when it is to be
 published, so it is a warning here.
@@ -6,7 +7,7 @@ published, so it is a warning here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 from extsync.address_policy import Scope
 from extsync.config.faults import Place
 from extsync.config.manifest import ExternalService
+from extsync.config.secret import Secret
 from extsync.config.sources import Source
 from extsync.config.text import Severity
 from extsync.file_roots import FileRoots, OutsideRoots
@@ -40,6 +42,9 @@ def denied(service: ExternalService, base_dir: Path, limits: Limits) -> Iterator
     for place, path in _files(service.spec, ("spec",)) if limits.roots.roots else ():
         if reason := _outside(base_dir / path, limits.roots):
             yield Denied(place, f"{path} {reason}")
+    for place, secret in _secrets(service.spec, ("spec",)):
+        for reason in filter(None, map(limits.variables.denied, secret.variables)):
+            yield Denied(place, reason)
     for index, check in enumerate(service.spec.checks):
         host = None if check.plugin is not None else getattr(check.config, "host", None)
         if host and (reason := contacted.denied(host)):
@@ -79,6 +84,21 @@ def _in_value(name: str, value: object, place: Place) -> Iterator[tuple[Place, s
     elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel | str):
         for index, entry in enumerate(value):
             yield from _in_value(_FILE if name == "files" else "", entry, (*place, index))
+
+
+def _secrets(value: object, place: Place) -> Iterator[tuple[Place, Secret]]:
+    """The secrets in ``value``, found by their type, so that none is forgotten."""
+    if isinstance(value, Secret):
+        yield place, value
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _secrets(getattr(value, name), (*place, field.alias or name))
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _secrets(entry, (*place, str(key)))
+    elif isinstance(value, tuple):
+        for index, entry in enumerate(value):
+            yield from _secrets(entry, (*place, index))
 
 
 def _asked(source: Source, contacted: Scope) -> Iterator[tuple[Place, str]]:

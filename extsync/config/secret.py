@@ -12,6 +12,7 @@ from pydantic_core import core_schema
 
 from extsync.config.faults import kind_of
 from extsync.errors import ConfigError
+from extsync.variables import DeniedVariable
 
 HIDDEN: Final = "**********"
 _TELLING: Final = ("auth", "cookie", "token", "secret", "pwd", "key", "session", "signature", "credential")
@@ -84,12 +85,22 @@ class Secret:
         """The same text, to be shown unless it is confidential."""
         return Secret(self._text, harmless=True, confidential=self.confidential)
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that the text names."""
+        return tuple(_REFERENCE.findall(self._text))
+
     def resolve(self, environ: Mapping[str, str]) -> str:
-        """The text with every ``${NAME}`` replaced. Raises ConfigError that names a variable that is not set."""
+        """The text with every ``${NAME}`` replaced.
+
+        Raises ConfigError that names a variable that is not set, or that a manifest may not name.
+        """
 
         def value(reference: re.Match[str]) -> str:
             try:
                 return environ[reference[1]]
+            except DeniedVariable as error:
+                raise ConfigError(error.reason) from None
             except KeyError:
                 raise ConfigError(
                     f"the environment variable {reference[1]} is not set, and a manifest takes a secret from it"

@@ -29,7 +29,7 @@ from extsync.config.durations import Duration
 from extsync.config.faults import Place, kind_of, suggestion
 from extsync.config.files import read_files
 from extsync.config.messages import describe
-from extsync.config.networks import Cidr, Directory, NamespaceNetworks, from_json
+from extsync.config.networks import Cidr, Directory, NamespaceNetworks, Variable, from_json
 from extsync.config.problems import Problem, written
 from extsync.config.text import Document, Mark, TextFault
 from extsync.config.values import DnsLabel, Items, PositiveDuration, described, probe_host
@@ -174,6 +174,7 @@ class Settings(BaseSettings):
     service_cidrs: Cidrs = ()
     node_cidrs: Cidrs = ()
     file_roots: Annotated[Items[Directory], NoDecode, BeforeValidator(_split)] = ()
+    manifest_variables: Annotated[Items[Variable], NoDecode, BeforeValidator(_split)] = ()
 
     @classmethod
     def settings_customise_sources(

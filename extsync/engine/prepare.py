@@ -14,7 +14,6 @@ from extsync.config.manifest import ExternalService
 from extsync.config.policy import Guard
 from extsync.engine.probing import Rule
 from extsync.errors import ConfigError
-from extsync.file_roots import FileRoots
 from extsync.health.base import Check, CheckContext
 from extsync.health.registry import CheckRegistry
 from extsync.health.target import Timing
@@ -70,7 +69,7 @@ def prepare(
     that ``limits`` denies.
     """
     spec = manifest.spec
-    rules = tuple(_rule(block, base_dir, hurry, limits.roots) for block in spec.checks)
+    rules = tuple(_rule(block, base_dir, hurry, limits) for block in spec.checks)
     for rule in rules:
         if rule.host and (reason := limits.policy.contacted(manifest.key.namespace).denied(rule.host)):
             raise ConfigError(f"the host of a check: {reason}")
@@ -126,9 +125,10 @@ def _wish(manifest: ExternalService, ports: tuple[PortSpec, ...], owner: str) ->
     )
 
 
-def _check(block: CheckBlock, base_dir: Path, roots: FileRoots) -> Check:
+def _check(block: CheckBlock, base_dir: Path, limits: Limits) -> Check:
     try:
-        return _checks().factory(block.factory)(block.config, CheckContext(base_dir, os.environ, roots))
+        context = CheckContext(base_dir, limits.variables.within(os.environ), limits.roots)
+        return _checks().factory(block.factory)(block.config, context)
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may do anything, and the other manifests are none of its affair
@@ -138,7 +138,7 @@ def _check(block: CheckBlock, base_dir: Path, roots: FileRoots) -> Check:
         ) from error
 
 
-def _rule(block: CheckBlock, base_dir: Path, hurry: Hurry | None, roots: FileRoots) -> Rule:
+def _rule(block: CheckBlock, base_dir: Path, hurry: Hurry | None, limits: Limits) -> Rule:
     timing = Timing(
         initial_delay=0.0 if hurry else float(block.initial_delay_seconds),
         period=hurry.period if hurry else float(block.period_seconds),
@@ -153,7 +153,7 @@ def _rule(block: CheckBlock, base_dir: Path, hurry: Hurry | None, roots: FileRoo
     host = None if block.plugin is not None else getattr(block.config, "host", None)
     # A host that is a name is what an HTTP request asks for; the endpoint itself is what is connected to.
     return Rule(
-        _check(block, base_dir, roots), timing, block.port, host if host is not None and is_address(host) else None
+        _check(block, base_dir, limits), timing, block.port, host if host is not None and is_address(host) else None
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -48,5 +49,6 @@ def context_of(block: SourceBlock, prepared: Prepared, world: World, *, patience
         watcher=world.watcher,
         contacts=prepared.limits.policy.contacted(prepared.key.namespace),
         roots=prepared.limits.roots,
+        environ=prepared.limits.variables.within(os.environ),
         patience=patience,
     )

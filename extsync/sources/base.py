@@ -98,10 +98,10 @@ class Watcher(Protocol):
 class SourceContext(msgspec.Struct, frozen=True):
     """What a source may know of its surroundings.
 
-    ``name`` is the source's name in the manifest, ``base_dir`` the folder that relative paths start from. ``watcher``
-    is None where there is no cluster. ``environ`` is where ``${NAME}`` of secrets is looked up. ``patience`` is for how
-    many seconds the first report is waited for, infinite where the source runs on: one that ends a read before that can
-    say itself what it waited for.
+    ``name`` is the source's name in the manifest, ``base_dir`` the folder that relative paths start from.
+    ``watcher`` is None where there is no cluster. ``environ`` has the variables that ``${NAME}`` of secrets may
+    name. ``patience`` is for how many seconds the first report is waited for, infinite where the source runs on:
+    one that ends a read before that can say itself what it waited for.
 
     ``contacts`` says which addresses may be asked, and ``roots`` which files may be read. Both are for the source to
     heed, whether the manifest or an answer names one.

@@ -12,6 +12,7 @@ from extsync.config.settings import load_settings
 from extsync.errors import ConfigError
 from extsync.file_roots import FileRoots
 from extsync.limits import Limits
+from extsync.variables import Variables
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,7 @@ podCidrs: [10.244.0.0/16]
 serviceCidrs: [10.96.0.0/12]
 nodeCidrs: [192.0.2.7]
 fileRoots: [/etc/extsync/]
+manifestVariables: [CONSUL_TOKEN, EXTSYNC_SECRET_*]
 """
     assert limits(tmp_path, text) == Limits(
         AddressRules(
@@ -56,6 +58,7 @@ fileRoots: [/etc/extsync/]
         ),
         ClusterRanges(("10.244.0.0/16",), ("10.96.0.0/12",), ("192.0.2.7/32",)),
         FileRoots(("/etc/extsync",)),
+        Variables(("CONSUL_TOKEN", "EXTSYNC_SECRET_*")),
     )
 
 
@@ -92,6 +95,7 @@ def test_a_fault_within_a_variable_has_its_place(monkeypatch: pytest.MonkeyPatch
         ("deniedCidrs: [example.org]", "'example.org' is no network: write 10.0.0.0/8, 2001:db8::/32 or one address"),
         ("podCidrs: [10.0.0.0/33]", "'10.0.0.0/33' is no network"),
         ("nodeCidrs: ['::ffff:192.0.2.0/120']", "is an IPv4 network in IPv6 form: write 192.0.2.0/24"),
+        ("manifestVariables: ['${TOKEN}']", "'${TOKEN}' is no name of a variable: write NAME, or a pattern such as"),
         ("fileRoots: [lists]", "'lists' is no absolute path"),
         ("namespaceCidrs: {Shop: {}}", "'Shop'"),
         ("namespaceCidrs: {shop: {publish: {}}}", "did you mean 'published'?"),

@@ -12,6 +12,7 @@ from extsync.address_policy import AddressRules, Lists
 from extsync.config.loader import load
 from extsync.file_roots import FileRoots
 from extsync.limits import USUAL, Limits
+from extsync.variables import Variables
 
 HEAD = """\
 apiVersion: extsync.dev/v1alpha1
@@ -166,3 +167,38 @@ def test_the_links_of_a_mounted_config_map_lie_inside(folder: Path) -> None:
     os.symlink("..data/racks.json", folder / "racks.json")
     text = source("file: {files: [racks.json, later.json, '*.json']}")
     assert told(text, Limits(roots=FileRoots((str(folder),))), folder) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (source("consul: {server: c, services: [a], token: '${AWS_SECRET_ACCESS_KEY}'}"), ONE + "consul.token"),
+        (http("authorization: {credentials: '${GITHUB_TOKEN}'}"), ONE + "http.authorization.credentials"),
+        (http("basicAuth: {username: a, password: 'a${CI_JOB_TOKEN}'}"), ONE + "http.basicAuth.password"),
+        (http("httpHeaders: {X-Key: '${KUBECONFIG}'}"), ONE + "http.httpHeaders.X-Key"),
+        (http("proxyUrl: 'http://a:${VAULT_TOKEN}@192.0.2.9'"), ONE + "http.proxyUrl"),
+        (STATIC + "  checks: [{httpGet: {port: 80, httpHeaders: [{name: X, value: '${AWS_SESSION_TOKEN}'}]}}]\n",
+         "spec.checks[0].httpGet.httpHeaders[0].value"),
+    ],
+)  # fmt: skip
+def test_a_login_of_the_machine_is_no_secret_for_a_manifest(folder: Path, text: str, place: str) -> None:
+    ((severity, at, message),) = told(text, USUAL, folder)
+    assert (severity, at) == ("error", place)
+    assert "may be a login of this machine" in message
+    assert "name this one in manifestVariables" in message
+
+
+def test_where_variables_are_named_no_other_may_be_used(folder: Path) -> None:
+    limits = Limits(variables=Variables(("CONSUL_*", "AWS_SECRET_ACCESS_KEY")))
+    text = http("authorization: {credentials: '${CONSUL_TOKEN}${AWS_SECRET_ACCESS_KEY}'}")
+    assert told(text, limits, folder) == []
+    ((_, at, message),) = told(http("authorization: {credentials: '${DB_TOKEN}'}"), limits, folder)
+    assert at == f"{ONE}http.authorization.credentials"
+    assert message.startswith("the environment variable DB_TOKEN is none that manifests may name: take one of")
+    assert "manifestVariables (CONSUL_*, AWS_SECRET_ACCESS_KEY)" in message
+
+
+def test_variables_of_other_names_may_be_used_without_any_setting(folder: Path) -> None:
+    assert (
+        told(http("authorization: {credentials: '${CONSUL_TOKEN}'}, proxyUrl: '${HTTPS_PROXY}'"), USUAL, folder) == []
+    )
