@@ -26,8 +26,8 @@ demo: $(READY)
 	@$(BIN)/extsync demo $(ARGS)
 
 test: $(READY)
-	@echo '==> tests: fast, then real sockets on loopback, then a real control plane'
-	@$(BIN)/python -m pytest $(ARGS)
+	@echo '==> tests: fast ones, then real sockets on loopback; and a real control plane beside them'
+	@$(BIN)/python -m tests.lanes $(ARGS)
 
 simulate: $(READY)
 	@echo '==> the engine in virtual time, under accidents drawn from $(SEEDS) seeds'
