@@ -128,13 +128,19 @@ class Expired(StoreError):
 
 
 class TooManyRequests(StoreError):
-    """429: retry after ``retry_after`` seconds."""
+    """429. With ``retry_after`` (seconds) the server asks everybody for time, as priority and fairness does; without it
+    nothing is known but that this request was refused, maybe by a rule about its object."""
 
     code = "429"
 
-    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+    @property
+    def asks_for_time(self) -> bool:
+        """Whether it holds for every request."""
+        return self.retry_after is not None
 
 
 class TooLarge(StoreError):

@@ -13,7 +13,7 @@ from extsync.engine.lanes import Lanes
 from extsync.engine.leading import Leadership
 from extsync.engine.queue import WorkQueue
 from extsync.engine.telling import describe, failure
-from extsync.errors import Fenced, StoreError, TooManyRequests, Unavailable
+from extsync.errors import ExtsyncError, Fenced, StoreError, TooManyRequests, Unavailable
 from extsync.kube.flow import Backoff, Gate
 from extsync.kube.trouble import Trouble
 from extsync.kube.writer import Failed, Writer, Written, object_key
@@ -154,7 +154,7 @@ class Publisher:
             self._queue.add_after(key, max(self._failures.failed(key), written.retry_after or 0.0))
 
     def _note_answers(self, key: ServiceKey, written: Written) -> None:
-        if any(isinstance(failed.error, Unavailable | TooManyRequests) for failed in written.failed):
+        if any(_is_of_all(failed.error) for failed in written.failed):
             self._waiting[key] = not (written.unanswered and key in self._woken)  # once: it may be due to this one
         else:
             self._waiting.pop(key, None)
@@ -204,3 +204,8 @@ class Publisher:
     def _call(self, keys: Iterable[ServiceKey]) -> None:
         for key in keys:
             self._queue.add(key)
+
+
+def _is_of_all(error: ExtsyncError) -> bool:
+    """Whether what works for another service may work for this one too; else it has a pause of its own."""
+    return isinstance(error, Unavailable) or (isinstance(error, TooManyRequests) and error.asks_for_time)

@@ -117,7 +117,9 @@ class Gate:
     """Closed for a while after the server has asked for time or could not be connected to, for whoever would write.
 
     Without it, each of a thousand services whose backends keep changing would find that out for itself, time and again.
-    A request that is merely not answered closes nothing: that may be due to one object.
+    A request that is merely not answered closes nothing, nor does a 429 that does not say for how long to wait: that
+    may be due to one object. Priority and fairness, and a server at its limit of requests in flight, always say it
+    (``tooManyRequests`` in k8s.io/apiserver).
     """
 
     def __init__(self, *, clock: Clock, random: Random) -> None:
@@ -136,7 +138,8 @@ class Gate:
             return  # what was under way when the gate closed tells nothing new
         now = self._clock.monotonic()
         if isinstance(error, TooManyRequests):
-            self._asked_until = now + max(error.retry_after, self._backoff.failed(Gate))
+            if error.retry_after is not None:
+                self._asked_until = now + max(error.retry_after, self._backoff.failed(Gate))
         elif isinstance(error, Unavailable) and not error.connected:
             self._back_at = now + self._backoff.failed(Gate)
 

@@ -91,7 +91,7 @@ def error_of(status: Status, what: str, *, retry_after: float | None = None) -> 
         case 413:
             return TooLarge(text)
         case 429:
-            return TooManyRequests(text, 1.0 if retry_after is None else retry_after)
+            return TooManyRequests(text, retry_after)
         case _:
             return Unavailable(text, retry_after)
 

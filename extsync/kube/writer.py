@@ -50,8 +50,9 @@ MIN_TIMEOUT = 0.5
 OLD_PLAN = 1.0
 """Seconds after which a plan is looked at again before more of it is written."""
 
-MAX_UNANSWERED = 2
-"""So many requests in a row without an answer end a round: waiting for each time-out in turn helps nobody."""
+MAX_IN_VAIN = 2
+"""So many requests in a row without an answer, or with a 429, end a round: waiting for each time-out in turn helps
+nobody."""
 
 
 def unfenced() -> float | None:
@@ -202,7 +203,8 @@ class Writer:
         - What fails does not stop the others, except that nothing is taken away once something that adds has failed
           or was put off: an endpoint on its way from one object to another would be in neither.
         - A conflict ends the round; the object is read again and handed on, so that the next plan starts from it.
-        - A refusal by the fence, a 429, and MAX_UNANSWERED requests in a row without an answer end the round.
+        - A refusal by the fence, a 429 that asks for time, and MAX_IN_VAIN requests in a row without an answer or with
+          any other 429 end the round.
         - A round that has taken longer than OLD_PLAN ends as soon as ``is_superseded`` says that what it was planned
           from has changed: a late write of an old plan is how outages are made. At least one change is tried, so that
           a slow server and restless inputs together do not keep everything from being written.
@@ -332,7 +334,7 @@ class _Round:
         self._skipped: list[Skipped] = []
         self._stopped: ExtsyncError | None = None
         self._missing: Change | None = None  # something that adds and was not made
-        self._unanswered = 0
+        self._in_vain = 0
         self.terminating = False
 
     def reason_to_skip(self, change: Change) -> str | None:
@@ -345,13 +347,14 @@ class _Round:
 
     def succeed(self, change: Change, obj: KubeObject | None) -> None:
         self._done.append(Done(change, obj))
-        self._unanswered = 0
+        self._in_vain = 0
 
     def fail(self, change: Change, error: ExtsyncError) -> None:
         self._failed.append(Failed(change, error))
         self._note_missing(change)
-        self._unanswered = self._unanswered + 1 if isinstance(error, Unavailable) else 0
-        if isinstance(error, Fenced | TooManyRequests) or self._unanswered >= MAX_UNANSWERED:
+        self._in_vain = self._in_vain + 1 if isinstance(error, Unavailable | TooManyRequests) else 0
+        asks_for_time = isinstance(error, TooManyRequests) and error.asks_for_time
+        if isinstance(error, Fenced) or asks_for_time or self._in_vain >= MAX_IN_VAIN:
             self.stop(error)
 
     def defer(self, change: Change, wait: float, *, is_held_back: bool) -> None:

@@ -178,6 +178,25 @@ async def test_a_server_that_asks_for_time_gets_it_from_all_services() -> None:
         await rig.until(rig.agree("carts", ready(A, B)), within=5)
 
 
+@virtual_time
+async def test_a_429_about_one_object_leaves_all_others_alone_and_is_tried_ever_more_seldom() -> None:
+    rig = Rig()
+    async with rig.running(plain("orders", A), plain("carts", A)):
+        await rig.until(rig.agree("carts", ready(A)), within=2)
+        refuse = on_write(TooManyRequests("a rule"))
+        rig.faults = lambda verb, kind, at: refuse(verb, kind, at) if at[1].startswith("orders") else None
+        with rig.recorded() as writes:
+            rig.manifests.put(plain("orders", A, B), plain("carts", A, B))
+            await rig.until(rig.agree("carts", ready(A, B)), within=2)
+            for number in range(60):  # were it an outage, each of these writes would be a reason to try again
+                rig.manifests.put(plain("orders", A, B), plain("carts", A, C if number % 2 else B))
+                await rig.clock.sleep(2)
+        assert 10 <= sum(write.name.startswith("orders") for write in writes) <= 20
+        assert sum(write.name.startswith("carts") for write in writes) > 60
+        rig.faults = None
+        await rig.until(rig.agree("orders", ready(A, B)), within=31)
+
+
 # ---- back with older data --------------------------------------------------------------------------------------------
 
 

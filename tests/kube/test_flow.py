@@ -164,6 +164,12 @@ class TestGate:
         gate.succeeded()
         assert gate.wait == 20.0
 
+    @virtual_time
+    async def test_a_429_that_does_not_say_for_how_long_closes_nothing(self) -> None:
+        gate = Gate(clock=VirtualClock(), random=_Highest())
+        gate.failed(TooManyRequests("a rule about one object"))
+        assert gate.wait == 0.0
+
 
 class _Highest(SeededRandom):
     def uniform(self, a: float, b: float) -> float:

@@ -315,6 +315,17 @@ class TestFailures:
         assert written.retry_after == 7.0
 
     @virtual_time
+    async def test_a_429_that_asks_for_no_time_is_of_its_object_alone_unless_the_next_one_meets_it_too(self) -> None:
+        scene = Scene()
+        scene.fail("create b", TooManyRequests("a rule"))
+        written = await scene.write(create("a"), create("b"), create("c"))
+        assert names(written) == {"done": ["create a", "create c"], "failed": ["create b"]}
+        assert written.retry_after is None
+        for name in "xy":
+            scene.fail(f"create {name}", TooManyRequests("a proxy"))
+        assert names(await scene.write(create("x"), create("y"), create("z")))["skipped"] == ["create z"]
+
+    @virtual_time
     async def test_two_requests_in_a_row_without_an_answer_end_the_round(self) -> None:
         scene = Scene()
         for name in "ac":
