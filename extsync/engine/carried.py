@@ -29,16 +29,23 @@ class Carried:
     def __init__(self) -> None:
         self.endpoints: tuple[Endpoint, ...] = ()
         self.found: tuple[Endpoint, ...] = ()
-        """Those of them that were there at the first look, and that no source of this process ever named."""
+        """Those of them that were there at the first look and that no source of this process ever named, and those of
+        sources that were replaced by others: what the guard judges."""
         self._is_new = True
         self._orphaned: set[Place] = set()
+        self._replaced: set[Place] = set()
         self._compared: tuple[Merged, tuple[Endpoint, ...]] | None = None
         self._made: tuple[object, SourceSet] | None = None
 
-    def orphan(self, candidates: Iterable[Candidate]) -> None:
-        """Whoever named these will not speak of them again: those that are published at the next look are carried."""
+    def orphan(self, candidates: Iterable[Candidate], *, replaced: bool = False) -> None:
+        """Whoever named these will not speak of them again: those that are published at the next look are carried.
+
+        ``replaced``: another source has come in its place, which should name them.
+        """
         for candidate in candidates:
             self._orphaned.update(places(candidate.identity.address, candidate.identity.ports))
+            if replaced:
+                self._replaced.update(places(candidate.identity.address, candidate.identity.ports))
 
     def look(self, published: Published, merged: Merged) -> None:
         """Takes up what is new to be carried, and drops what ``merged``, made of the real sources alone, names."""
@@ -48,8 +55,11 @@ class Carried:
         elif self._orphaned:
             known = _places_of(self.endpoints)
             orphans = [e for e in published.endpoints if not self._orphaned.isdisjoint(_places_of([e]))]
-            self.endpoints += tuple(e for e in orphans if known.isdisjoint(_places_of([e])))
+            orphans = [e for e in orphans if known.isdisjoint(_places_of([e]))]
+            self.endpoints += tuple(orphans)
+            self.found += tuple(e for e in orphans if not self._replaced.isdisjoint(_places_of([e])))
         self._orphaned.clear()
+        self._replaced.clear()
         if self.endpoints and not self._is_compared(merged):
             named = {p for c in merged.candidates for p in places(c.identity.address, c.identity.ports)}
             named.update(p for d in merged.duplicates for p in places(d.identity.address, d.identity.ports))

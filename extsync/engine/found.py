@@ -1,5 +1,7 @@
 """The guard of what was found published after a start and no source names: whose it was is not known. Pure.
 
+What a source had that another one replaces in the manifest is found in the same way.
+
 Its whole is what was found published of the sources that are guarded. Where the evidence says how many backends each
 source had, it is an accident only where one of them has too few by now, and the whole is that one's.
 """
@@ -58,13 +60,13 @@ class Found:
 
         ``credit`` are the seconds that count already for the removal of each.
         """
+        withholds, self.guard = self.guard is not None, None
         self.is_open = False
-        self.guard = None
         self._at_first = self._now = found
         judged = _judged(sources, policy) if found else []
         if not judged:
             return min(len(found), max((one.lost for one in sources.values()), default=0))
-        guard = self.guard = Guard(policy, _key, besides=sum(one.published for one in judged))
+        guard = self.guard = Guard(policy, _key, besides=0 if withholds else sum(one.published for one in judged))
         for one in judged:
             for at, number in one.left:
                 guard.remember_left(at, number)

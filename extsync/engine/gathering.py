@@ -50,12 +50,19 @@ class Gathering:
     def take(self, prepared: Prepared) -> None:
         """Takes up another manifest of the same service."""
         blocks = prepared.manifest.spec.sources
-        self._orphan(self.reports.follow(blocks))
+        before = {source.name for source in self.guarding.sources}
+        left = self.reports.follow(blocks)
+        self.guarding.follow(prepared.guard_policy, blocks)
+        came = {source.name for source in self.guarding.sources} - before
+        replaced = before.intersection(left) if came else set()
+        self._orphan(name for name in left if name not in replaced)
+        if replaced:  # a source of another name cannot be compared with itself: so it is as after a restart
+            self._orphan(replaced, replaced=True)
+            self.guarding.replace(came)
         if prepared.pack_policy.adopt and not self._prepared.pack_policy.adopt:
             self._carried = Carried()  # more is found published than at the first look
             self.guarding.found.is_open = True
         self._prepared = prepared
-        self.guarding.follow(prepared.guard_policy, blocks)
         self._silent = tuple(source for source in self._silent if source.name in self.reports.sources)
 
     @property
@@ -170,10 +177,11 @@ class Gathering:
         )
         self._orphan(source.name for source in self._silent if source.name not in known)
 
-    def _orphan(self, sources: Iterable[str]) -> None:
+    def _orphan(self, sources: Iterable[str], *, replaced: bool = False) -> None:
         """What these sources have named until now is carried, unless somebody else names it."""
         if names := frozenset(sources):
-            self._carried.orphan(candidate for candidate in self.merged.candidates if candidate.source in names)
+            named = [candidate for candidate in self.merged.candidates if candidate.source in names]
+            self._carried.orphan(named, replaced=replaced)
 
 
 def _families(current: Current) -> tuple[str, ...]:

@@ -60,6 +60,7 @@ class Guarding:
         self._written = Evidence()
         self._left: dict[str, list[tuple[float, int]]] | None = None
         self._credits: Mapping[str, float] = {}
+        self._in_place: frozenset[str] = frozenset()
 
     def follow(self, policy: GuardPolicy, sources: Sequence[Source]) -> None:
         """Takes up a manifest. What a source has been seen to have stays known while there is one of its name."""
@@ -69,6 +70,13 @@ class Guarding:
         self._guards = {one.name: self._guards.get(one.name) or Guard(policy, backend_key) for one in self.sources}
         for guard in self._all():
             guard.policy = policy
+
+    def replace(self, sources: Collection[str]) -> None:
+        """These have come in the place of others: what those had and nobody names then is judged as after a start,
+        compared with what these have."""
+        if not self.found.is_open or self._in_place:
+            self._in_place |= frozenset(sources)
+        self.found.is_open = True
 
     def _all(self) -> Iterator[Guard[Backend] | Guard[Endpoint]]:
         yield from self._guards.values()
@@ -135,6 +143,7 @@ class Guarding:
             sources = self._had(merged, published) if found else {}
             left = self.found.judge(found, sources, self._policy, now, believed=believed, credit=self._credit)
             self._remember_left(now, left)
+            self._in_place = frozenset()
         if not self._guards:
             self.found.guard = None
         self._remember_left(now, self.found.look(found, now, believed=believed))
@@ -147,6 +156,7 @@ class Guarding:
         return {
             name: Had(guard.known, named[name], self._written.known.get(name), left.get(name, ()))
             for name, guard in self._guards.items()
+            if name in self._in_place or not self._in_place
         }
 
     def _credit(self, endpoint: Endpoint) -> float:

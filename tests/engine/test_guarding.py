@@ -79,12 +79,62 @@ def test_a_source_that_leaves_the_manifest_is_meant() -> None:
     assert set(states(service.look(at(*TEN, "203.0.113.1"), now=1.0))) == {"203.0.113.1"}
 
 
-def test_a_source_under_another_name_is_another_source() -> None:
+@pytest.mark.parametrize("answer", [found(TEN[0]), Observation(Outcome.EMPTY)], ids=["one", "none"])
+def test_a_source_under_another_name_that_has_much_less_is_withheld(answer: Observation) -> None:
+    service = known()
+    service.take(feed("new", **NO_HOLD), checks=[])
+    assert set(states(service.look(at(*TEN), now=1.0))) == set(TEN)
+    service.state.observe("new", answer, 2.0)
+    decision = service.look(at(*TEN), now=2.0)
+    assert set(states(decision)) == set(TEN)
+    assert decision.suppressed is not None
+    assert len(decision.suppressed.entries) == 10 - len(answer.backends)
+    assert set(states(service.look(at(*TEN), now=601.0))) == set(TEN)
+    assert set(states(service.look(at(*TEN), now=602.0))) == {one.address for one in answer.backends}
+
+
+def test_a_source_under_another_name_that_has_about_as_much_loses_what_it_does_not_name() -> None:
     service = known()
     service.take(feed("new"), checks=[])
-    assert set(states(service.look(at(*TEN), now=1.0))) == set(TEN)
+    service.look(at(*TEN), now=1.0)
+    service.state.observe("new", found(*TEN[:6]), 2.0)
+    decision = service.look(at(*TEN), now=2.0)
+    assert set(states(decision)) == set(TEN[:6])
+    assert decision.suppressed is None
+
+
+def test_a_source_that_stays_makes_up_for_nothing_that_one_in_the_place_of_another_lacks() -> None:
+    stays = feed("stays")
+    service = Looks(stays, feed(), checks=[])
+    service.state.observe("stays", found(*OTHERS, *(f"203.0.113.{number}" for number in range(20))), 0.0)
+    service.state.observe("feed", found(*TEN), 0.0)
+    everything = set(states(service.look()))
+    service.take(stays, feed("new"), checks=[])
     service.state.observe("new", found(TEN[0]), 2.0)
-    assert set(states(service.look(at(*TEN), now=2.0))) == {TEN[0]}
+    assert set(states(service.look(at(*everything), now=2.0))) == everything
+
+
+def test_what_is_withheld_already_stays_withheld_where_a_source_is_replaced() -> None:
+    """However large the new source is."""
+    service = known()
+    service.take(feed("new"), checks=[])
+    service.look(at(*TEN), now=1.0)
+    service.state.observe("new", found(TEN[0]), 2.0)
+    assert set(states(service.look(at(*TEN), now=2.0))) == set(TEN)
+    service.take(feed("newer"), checks=[])
+    many = tuple(f"203.0.113.{number}" for number in range(1, 40))
+    service.state.observe("newer", found(*many), 3.0)
+    assert set(states(service.look(at(*TEN), now=3.0))) == {*TEN, *many}
+
+
+def test_a_source_that_is_new_beside_one_that_leaves_a_static_one_guards_nothing_that_was_declared() -> None:
+    machines = rack(*TEN)
+    service = Looks(machines, checks=[])
+    service.state.observe("rack", found(*TEN), 0.0)
+    service.look()
+    service.take(feed(), checks=[])
+    service.state.observe("feed", found(TEN[0]), 1.0)
+    assert set(states(service.look(at(*TEN), now=1.0))) == {TEN[0]}
 
 
 def test_a_source_that_becomes_useless_is_no_removal_and_confirms_none() -> None:
