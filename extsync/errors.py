@@ -88,11 +88,14 @@ class Unauthorized(Forbidden):
     code = "401"
 
 
-FORBIDDEN_CURE = "; deploy/base/clusterrole.yaml has the rights that extsync needs"
+FORBIDDEN_CURE = "; deploy/kustomize/base/clusterrole.yaml has the rights that extsync needs"
 """What to say to somebody who met Forbidden."""
 
 _CURES = (
-    ('resource "leases"', "; deploy/base/role.yaml has the rights that extsync needs in the namespace of the Leases"),
+    (
+        'resource "leases"',
+        "; deploy/kustomize/base/role.yaml has the rights that extsync needs in the namespace of the Leases",
+    ),
     ("exceeded quota", "; raise that ResourceQuota, or make room in the namespace"),
     ("failed quota", "; raise that ResourceQuota, or make room in the namespace"),
     ("failed calling webhook", "; that webhook is not extsync's: see to it that it answers"),

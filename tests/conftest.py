@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from tests.cluster.plugin import CONTROL_PLANE, BackgroundBuild
+from tests.helm import fixtures as helm_fixtures
 from tests.servers import fixtures as server_fixtures
 
 API_TESTS = Path(__file__).parent / "api"
@@ -29,10 +30,11 @@ hypothesis.settings.load_profile("extsync")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for wanted in (CONTROL_PLANE, *server_fixtures.WANTED):
+    for wanted in (CONTROL_PLANE, helm_fixtures.WANTED, *server_fixtures.WANTED):
         build = BackgroundBuild(config, wanted, must_run=IN_CI)
         config.pluginmanager.register(build, f"extsync-background-build of {wanted.name}")
     config.pluginmanager.register(server_fixtures, "extsync-servers")
+    config.pluginmanager.register(helm_fixtures, "extsync-helm")
     config.pluginmanager.register(NoNetworkInFastTests(), "extsync-no-network")
 
 

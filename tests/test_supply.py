@@ -63,7 +63,7 @@ def test_the_image_says_whether_it_is_healthy() -> None:
 @pytest.fixture
 def pod() -> dict[str, Any]:
     """The specification of the pods that are deployed."""
-    deployment = yaml.safe_load((ROOT / "deploy" / "base" / "deployment.yaml").read_text())
+    deployment = yaml.safe_load((ROOT / "deploy" / "kustomize" / "base" / "deployment.yaml").read_text())
     spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return spec
 

@@ -10,7 +10,7 @@ from tests.cluster import assets
 from tests.cluster.control_plane import ControlPlane
 
 MEASURED = pytest.StashKey[list[str]]()
-SHIPPED_ROLE = Path(__file__).parents[2] / "deploy" / "base" / "clusterrole.yaml"
+SHIPPED_ROLE = Path(__file__).parents[2] / "deploy" / "kustomize" / "base" / "clusterrole.yaml"
 
 
 @pytest.fixture(scope="session")

@@ -9,17 +9,17 @@ import yaml
 
 from tests.cluster.control_plane import ControlPlane
 
-BASE = Path(__file__).parents[2] / "deploy" / "base"
+BASE = Path(__file__).parents[2] / "deploy" / "kustomize" / "base"
 READ = ("get", "list", "watch")
 WRITE = ("create", "update", "patch", "delete")
 
 
 @pytest.fixture
 def applied(control_plane: ControlPlane) -> Iterator[list[str]]:
-    """The names of the objects of deploy/base, applied as its README says, with every warning an error."""
+    """The names of the objects of deploy/kustomize/base, applied as its README says, with every warning an error."""
     flags = ("--server-side", "--validate=strict", "--warnings-as-errors", "--output=name")
     yield control_plane.kubectl("apply", *flags, "-k", str(BASE)).split()
-    control_plane.kubectl("delete", "--wait=false", "-k", str(BASE))
+    control_plane.kubectl("delete", "-k", str(BASE))
 
 
 def test_the_api_server_accepts_the_base_without_a_warning(applied: list[str]) -> None:
@@ -31,7 +31,9 @@ def test_the_api_server_accepts_the_base_without_a_warning(applied: list[str]) -
         "rolebinding.rbac.authorization.k8s.io/extsync-leases",
         "clusterrolebinding.rbac.authorization.k8s.io/extsync",
         "configmap/extsync-manifests",
+        "service/extsync",
         "deployment.apps/extsync",
+        "poddisruptionbudget.policy/extsync",
     ]
 
 

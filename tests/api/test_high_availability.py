@@ -22,7 +22,7 @@ from tests.cluster.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
-ROLE = Path(__file__).parents[2] / "deploy" / "base" / "role.yaml"
+ROLE = Path(__file__).parents[2] / "deploy" / "kustomize" / "base" / "role.yaml"
 LEASE, RETRY = 3.0, 0.5
 SETTINGS = {
     "leaderElection": True,

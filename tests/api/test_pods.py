@@ -182,7 +182,10 @@ def test_without_the_right_to_read_pods_nothing_is_removed_until_it_is_given(
     assert applied.returncode == 1
     assert f"source 'pods': pods app=orders in namespace '{cluster.namespace}' cannot be read: " in applied.stderr
     assert 'User "guest" cannot watch resource "pods"' in applied.stderr
-    assert "deploy/base/clusterrole.yaml has the rights that extsync needs; nothing was written" in applied.stderr
+    assert (
+        "deploy/kustomize/base/clusterrole.yaml has the rights that extsync needs; nothing was written"
+        in applied.stderr
+    )
 
     set_status(cluster, "orders-0", "192.0.2.9")
     with run("-f", path, "--config", limits, kubeconfig=guest_kubeconfig):

@@ -123,7 +123,7 @@ def test_who_may_not_do_something_is_told_which_rights_are_needed(
 ) -> None:
     raising(monkeypatch, Forbidden("no"))
     assert status("schema") == 1
-    assert "deploy/base/clusterrole.yaml" in capsys.readouterr().err
+    assert "deploy/kustomize/base/clusterrole.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["apply", "diff"])

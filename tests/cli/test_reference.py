@@ -90,7 +90,7 @@ def test_the_rights_are_those_of_the_cluster_role() -> None:
     for _, resources, verbs, _ in rows(OPERATIONS, "API group"):
         for resource in re.findall(r"`([^`]+)`", resources):
             told.setdefault(resource, set()).update(verbs.split(", "))
-    role = yaml.safe_load((ROOT / "deploy" / "base" / "clusterrole.yaml").read_text())
+    role = yaml.safe_load((ROOT / "deploy" / "kustomize" / "base" / "clusterrole.yaml").read_text())
     granted: dict[str, set[str]] = {}
     for rule in role["rules"]:
         for resource in rule["resources"]:
@@ -100,7 +100,7 @@ def test_the_rights_are_those_of_the_cluster_role() -> None:
 
 def test_the_rights_to_leases_are_those_of_the_role() -> None:
     [told] = rows(OPERATIONS, "API group of the Role")
-    role = yaml.safe_load((ROOT / "deploy" / "base" / "role.yaml").read_text())
+    role = yaml.safe_load((ROOT / "deploy" / "kustomize" / "base" / "role.yaml").read_text())
     assert role["rules"] == [
         {"apiGroups": [told[0]], "resources": [told[1].strip("`")], "verbs": told[2].split(", ")},
     ]

@@ -57,7 +57,7 @@ def state() -> State:
     directory = cache_directory()
     if not missing_from(directory):
         return Ready(directory)
-    problem = _go_problem()
+    problem = go_problem(HERE)
     return Unavailable(problem) if problem else Buildable(directory)
 
 
@@ -100,14 +100,14 @@ def _named_by_environment(directory: Path) -> State:
     )
 
 
-def _go_problem() -> str | None:
-    """Why the Go here cannot build go.mod, or None."""
+def go_problem(module: Path) -> str | None:
+    """Why the Go here cannot build what the go.mod in the folder ``module`` names, or None."""
     if shutil.which("go") is None:
         return "neither Go nor KUBEBUILDER_ASSETS is there to get a control plane from"
     # Any command that loads go.mod fetches the Go version that it names or, where that is not allowed, refuses.
-    answer = subprocess.run(["go", "list", "-m"], cwd=HERE, capture_output=True, text=True, timeout=300, check=False)
+    answer = subprocess.run(["go", "list", "-m"], cwd=module, capture_output=True, text=True, timeout=300, check=False)
     if answer.returncode:
-        return f"this Go cannot build a control plane: {answer.stderr.strip().splitlines()[-1]}"
+        return f"this Go cannot build what {module / 'go.mod'} names: {answer.stderr.strip().splitlines()[-1]}"
     return None
 
 

@@ -291,9 +291,17 @@ async def test_who_waits_for_replicas_with_another_number_of_shards_says_so_once
 @pytest.mark.parametrize(
     ("verbs", "error", "words"),
     [
-        (("list", "watch"), Forbidden('list leases: User cannot list resource "leases"'), "deploy/base/role.yaml has"),
+        (
+            ("list", "watch"),
+            Forbidden('list leases: User cannot list resource "leases"'),
+            "deploy/kustomize/base/role.yaml has",
+        ),
         (("create",), NotFound('create it: namespaces "nope" not found'), "make that namespace"),
-        (("get",), Forbidden('get it: User cannot get resource "leases"'), "deploy/base/role.yaml has the rights"),
+        (
+            ("get",),
+            Forbidden('get it: User cannot get resource "leases"'),
+            "deploy/kustomize/base/role.yaml has the rights",
+        ),
     ],
     ids=["list", "namespace", "get"],
 )

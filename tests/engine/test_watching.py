@@ -330,6 +330,6 @@ async def test_apply_writes_nothing_where_it_may_not_read_pods() -> None:
     [error] = result.errors
     assert error == (
         "source 'pods': pods app=db in namespace 'test' cannot be read: pods is forbidden;"
-        " deploy/base/clusterrole.yaml has the rights that extsync needs; nothing was written"
+        " deploy/kustomize/base/clusterrole.yaml has the rights that extsync needs; nothing was written"
     )
     assert not any(request.is_write for request in rig.requests)

@@ -474,7 +474,7 @@ class TestWeather:
             assert isinstance(replica.elector.error, Forbidden)
             told = [record.getMessage() for record in caplog.records]
             assert len(told) == 1
-            assert "deploy/base/role.yaml" in told[0]
+            assert "deploy/kustomize/base/role.yaml" in told[0]
             await on.until(lambda: replica.may_write, within=1.0 + POLL)
             assert replica.elector.error is None
 

@@ -203,7 +203,7 @@ async def test_where_it_may_not_delete_what_is_left_behind_that_is_told_once_and
         await on.clock.sleep(LONG_DEAD + 600.0)
         told = [record.getMessage() for record in caplog.records]
         assert len(told) == 1
-        assert "deploy/base/role.yaml has the rights" in told[0]
+        assert "deploy/kustomize/base/role.yaml has the rights" in told[0]
         on.fault = None
         await on.clock.sleep(2 * RETRY)
         assert on.names() == ["extsync-default.member-a"]

@@ -80,6 +80,11 @@ def postgres_programs() -> Programs:
 
 
 @pytest.fixture(scope="session")
+def prometheus_programs() -> Programs:
+    return _programs("prometheus")
+
+
+@pytest.fixture(scope="session")
 def redis_programs() -> Programs:
     return _programs("redis")
 

@@ -63,6 +63,7 @@ SERVERS: Mapping[str, Server] = {
     "postgres": Server(
         ("postgresql",), ("postgres", "initdb"), ("--version",), (13, 0), folders=("usr/lib/postgresql/*/bin",)
     ),
+    "prometheus": Server(("prometheus",), ("prometheus", "promtool"), ("--version",), (2, 40)),
     "redis": Server(("redis-server",), ("redis-server",), ("--version",), (6, 0)),
 }
 

@@ -158,7 +158,7 @@ async def test_without_the_right_to_see_nodes_pods_have_no_zone_and_the_report_s
         assert (report.outcome, addresses(report), zones(report)) == (Outcome.FOUND, ["192.0.2.1"], [None])
         assert report.detail == (
             "nodes cannot be read, so no pod has a zone: watch nodes: nodes is forbidden;"
-            " deploy/base/clusterrole.yaml has the rights that extsync needs"
+            " deploy/kustomize/base/clusterrole.yaml has the rights that extsync needs"
         )
 
 
@@ -211,7 +211,7 @@ async def test_without_the_right_to_see_pods_that_is_said_at_once_with_the_cure(
         await asyncio.sleep(0)
         detail = (
             "pods app=db in namespace 'default' cannot be read: watch pods: pods is forbidden;"
-            " deploy/base/clusterrole.yaml has the rights that extsync needs"
+            " deploy/kustomize/base/clusterrole.yaml has the rights that extsync needs"
         )
         assert reports.seen == [Observation(Outcome.ERROR, detail=detail)]
 
