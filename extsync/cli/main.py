@@ -186,6 +186,28 @@ def build_parser() -> argparse.ArgumentParser:
     _add_server(explain)
     _add_output(explain)
 
+    doctor = _command(commands, "doctor", "find out why a Service does not answer: findings, each with its cure")
+    doctor.add_argument(
+        "service", nargs="?", default="", metavar="NAMESPACE/NAME", help="this one (default: all that extsync keeps)"
+    )
+    doctor.add_argument("-n", "--namespace", default=None, help="Services of this namespace alone (default: all)")
+    _add_cluster(doctor)
+    _add_settings(doctor)
+    _add_server(doctor, more=", or none to ask nobody")
+    doctor.add_argument("--timeout", type=_duration, default=60.0, metavar="DURATION", help="limit (default: 60s)")
+    doctor.add_argument("--no-probe", action="store_true", help="connect to no endpoint from here")
+    doctor.add_argument(
+        "--exec", dest="exec_", action="store_true", help="connect also from a pod of the namespace, by exec"
+    )
+    doctor.add_argument("--from-pod", default="", metavar="[NAMESPACE/]POD", help="as --exec, from this pod")
+    doctor.add_argument(
+        "--service-account",
+        default="extsync:extsync",
+        metavar="NAMESPACE:NAME",
+        help="whose rights are looked at (default: extsync:extsync)",
+    )
+    _add_output(doctor)
+
     _command(commands, "schema", "print the JSON Schema of the manifest", module="schema")
 
     demo = _command(commands, "demo", "the whole of it on this machine, with no cluster", module="demo")
@@ -241,12 +263,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text", help="format of the result")
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
+def _add_server(parser: argparse.ArgumentParser, *, more: str = "") -> None:
     parser.add_argument(
         "--server",
         default="http://127.0.0.1:9440",
         metavar="URL",
-        help="status port of a running extsync (default: http://127.0.0.1:9440)",
+        help=f"status port of a running extsync (default: http://127.0.0.1:9440){more}",
     )
 
 

@@ -170,6 +170,7 @@ class Engine:
             services=len(self._services),
             queued=len(self._queue),
             queue_age=self._queue.age,
+            cache_age=self._view.age(),
             isolated="" if freeze is None else freeze.reason,
             probes=self._prober.stats,
             requests=self._store.requests,

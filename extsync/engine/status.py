@@ -60,7 +60,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     """The process. ``synced``: the cluster and the manifests have been read once.
 
     ``queued`` services wait to be looked at, the first of them for ``queue_age``. ``isolated`` says why no failure is
-    believed, "" where they are.
+    believed, "" where they are. For ``cache_age`` nothing was heard of the objects in the cluster; None: not yet read.
     """
 
     owner: str
@@ -69,6 +69,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     services: int
     queued: int
     queue_age: float
+    cache_age: float | None
     isolated: str
     probes: Stats
     requests: Requests

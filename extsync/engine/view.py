@@ -90,6 +90,15 @@ class ClusterView:
         for cache in self._all():
             await cache.synced()
 
+    def age(self) -> float | None:
+        """Seconds since the server was last heard from, by the cache that has waited longest.
+
+        None where one of them has not been read yet. While all is well it is at most about a minute.
+        """
+        ages = [cache.age() for cache in self._all()]
+        heard = [age for age in ages if age is not None]
+        return max(heard) if len(heard) == len(ages) else None
+
     def covers(self, namespace: str) -> bool:
         """Whether ``namespace`` is watched."""
         return None in self._places or namespace in self._places

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -20,7 +20,7 @@ import yarl
 from extsync import __version__
 from extsync.errors import ConfigError, StoreError, TooLarge, Unavailable
 from extsync.kube.access import Access
-from extsync.kube.status import error_of, read_retry_after, read_status
+from extsync.kube.status import Status, error_of, read_retry_after, read_status
 from extsync.seams import Clock, Dialer
 
 MAX_CONNECTIONS = 1000
@@ -106,6 +106,31 @@ class Transport:
                     raise Unavailable(f"{what}: {self._access.server} ended in the middle of a line")
             finally:
                 _abandon(answer)
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, *, what: str, protocols: Sequence[str], deadline: float
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A websocket that speaks one of ``protocols``, for ``deadline`` seconds at most, whatever is done with it.
+
+        ``path`` may have a query.
+        """
+        headers = [*self._access.headers, *await self._access.credentials.headers()]
+        with self._mapped(what):
+            async with self._clock.timeout(deadline):
+                try:
+                    opened = await self._session().ws_connect(
+                        yarl.URL(f"{self._access.server}{path}", encoded=True),
+                        protocols=protocols,
+                        headers=headers,
+                        proxy=self._access.proxy,
+                        server_hostname=self._access.tls_server_name,
+                        max_msg_size=MAX_ERROR_BODY,
+                    )
+                except aiohttp.WSServerHandshakeError as error:  # without the body, which says what is missing
+                    raise error_of(Status(code=error.status, message=error.message), what) from error
+                async with opened:
+                    yield opened
 
     async def close(self) -> None:
         """Ends all connections."""

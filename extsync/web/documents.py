@@ -33,7 +33,10 @@ class LeaseDocument(_Document, frozen=True):
 
 
 class ProcessDocument(_Document, frozen=True):
-    """The process that answers. ``isolated`` says why no failure is believed, "" where they are."""
+    """The process that answers. ``isolated`` says why no failure is believed, "" where they are.
+
+    ``cacheAgeSeconds`` is for how long nothing was heard of the objects in the cluster, null before they were read.
+    """
 
     version: str
     owner: str
@@ -43,6 +46,7 @@ class ProcessDocument(_Document, frozen=True):
     services: int
     queued: int
     queue_age_seconds: float
+    cache_age_seconds: float | None
     probe_targets: int
     probes_passed: int
     probes_failed: int
@@ -198,6 +202,7 @@ def process_document(status: ProcessStatus) -> ProcessDocument:
         services=status.services,
         queued=status.queued,
         queue_age_seconds=round(status.queue_age, 3),
+        cache_age_seconds=None if status.cache_age is None else round(status.cache_age, 3),
         probe_targets=status.probes.targets,
         probes_passed=status.probes.passed,
         probes_failed=status.probes.failed,

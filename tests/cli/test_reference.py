@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from extsync.config.settings import PREFIX, Settings
 ROOT = Path(__file__).parents[2]
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
 README = (ROOT / "README.md").read_text()
 
 
@@ -126,3 +128,24 @@ def test_files_that_the_design_names_are_there() -> None:
         assert (ROOT / "extsync" / name).exists(), name
     for name in re.findall(r"\btests/[\w/]+(?:\.py)?", text):
         assert (ROOT / name).exists(), name
+
+
+def test_every_finding_of_doctor_is_in_the_troubleshooting_table_with_its_severity() -> None:
+    told = {
+        name.strip("`"): set(severity.split(" or "))
+        for name, severity, *_ in rows(TROUBLESHOOTING, "finding")
+        if name.startswith("`")
+    }
+    made: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "extsync" / "doctor").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            match call:
+                case ast.Call(func=ast.Attribute(attr=verb), args=[ast.Constant(value=str(code)), *_]):
+                    severity = verb
+                case ast.Call(func=ast.Name(id="make"), args=[ast.Constant(value=str(code)), *_]):
+                    severity = "make"
+                case _:
+                    continue
+            if severity in ("error", "warning", "info", "make"):
+                made.setdefault(code, set()).update(("error", "warning") if severity == "make" else (severity,))
+    assert told == made
