@@ -95,7 +95,7 @@ class Gathering:
         guarding.read(published, now=now, wall=wall)
         sets, merged = self._usable(ports, families)
         self._find_silent(unusable(merged, sets))
-        if kept := guarding.look(sets, self.unusable, self._is_good, now):
+        if kept := guarding.look(sets, merged, self.unusable, self._is_good, now):
             sets = [*sets, *kept]
             merged = self._merging_guarded.merge(ports, sets, families, self._admission())
         self._carried.look(published, merged)

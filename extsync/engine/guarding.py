@@ -47,6 +47,7 @@ class Guarding:
         self._policy = GuardPolicy()
         self._is_alone = True
         self._guards: dict[str, Guard[Backend]] = {}
+        self._usable: dict[str, tuple[tuple[Backend, ...], frozenset[Backend], tuple[Backend, ...]]] = {}
         self._lets_all = False
         self._let_through: tuple[float, float] = (0.0, 0.0)
         self._since = 0.0
@@ -113,24 +114,42 @@ class Guarding:
             self._since = since
 
     def look(
-        self, sets: Sequence[SourceSet], useless: Collection[str], is_good: Callable[[str], bool], now: float
+        self,
+        sets: Sequence[SourceSet],
+        merged: Merged,
+        useless: Collection[str],
+        is_good: Callable[[str], bool],
+        now: float,
     ) -> list[SourceSet]:
-        """What of the sources may not leave yet, as further sets; ``sets`` are what they have.
+        """What of the sources may not leave yet, as further sets; ``sets`` are what they have, ``merged`` what that is
+        together.
 
         ``useless`` are those of which nothing can be used, ``is_good`` tells whether the latest answer of a source is
-        a good one.
+        a good one. A backend that is set aside for what is wrong with it counts like one that is not named.
         """
         kept = []
         for one in sets:
             guard = self._guards.get(one.name)
             if guard is None:
                 continue
-            answer = guard.answer if one.name in useless else one.backends
+            answer = guard.answer if one.name in useless else self._usable_of(one, merged)
             if not guard.knows(answer):
                 guard.look(answer, now, believed=one.name not in useless and is_good(one.name))
             if guard.kept:
                 kept.append(msgspec.structs.replace(one, backends=guard.kept))
         return kept
+
+    def _usable_of(self, one: SourceSet, merged: Merged) -> tuple[Backend, ...]:
+        """The backends of a source but those that were set aside; the same object as long as that is the same."""
+        aside = frozenset(backend for source, backend in merged.unusable if source == one.name)
+        if not aside:
+            self._usable.pop(one.name, None)
+            return one.backends
+        known = self._usable.get(one.name)
+        if known is None or known[0] is not one.backends or known[1] != aside:
+            usable = tuple(backend for backend in one.backends if backend not in aside)
+            known = self._usable[one.name] = one.backends, aside, usable
+        return known[2]
 
     def look_at_found(
         self, found: tuple[Endpoint, ...], merged: Merged, published: Published, now: float, *, believed: bool

@@ -101,12 +101,17 @@ class Duplicate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Merged(msgspec.Struct, frozen=True):
-    """The result of a merge. ``tiers`` are those that have candidates, the first served first."""
+    """The result of a merge. ``tiers`` are those that have candidates, the first served first.
+
+    ``unusable`` are the backends of each source that were set aside for what is wrong with them, and not since they are
+    denied.
+    """
 
     candidates: tuple[Candidate, ...] = ()
     rejected: tuple[tuple[str, Rejected], ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     tiers: tuple[Tier, ...] = ()
+    unusable: tuple[tuple[str, Backend], ...] = ()
 
 
 def merge(
@@ -138,6 +143,7 @@ class _Merging:
         self._candidates: list[Candidate] = []
         self._rejected: list[tuple[str, Rejected]] = []
         self._duplicates: list[Duplicate] = []
+        self._unusable: list[tuple[str, Backend]] = []
         self._tiers: dict[Tier, None] = {}
         self._first: dict[str, Candidate] = {}
         self._further: dict[str, list[Candidate]] = {}
@@ -155,6 +161,7 @@ class _Merging:
                 _check_probe(backend, ports)
             except ValueError as error:
                 self._rejected.append((source.name, Rejected(_entry(backend), str(error))))
+                self._unusable.append((source.name, backend))
                 continue
             if self._admission is not None and (denied := self._admission.denied(address, backend, source)):
                 self._rejected.append((source.name, Rejected(_entry(backend), denied, denied=True)))
@@ -197,7 +204,11 @@ class _Merging:
 
     def result(self) -> Merged:
         return Merged(
-            tuple(self._candidates), tuple(self._rejected), tuple(self._duplicates), tuple(sorted(self._tiers))
+            tuple(self._candidates),
+            tuple(self._rejected),
+            tuple(self._duplicates),
+            tuple(sorted(self._tiers)),
+            tuple(self._unusable),
         )
 
 

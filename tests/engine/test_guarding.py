@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from extsync.changes import Update
-from extsync.model import Backend, Observation, Outcome, several
+from extsync.model import Backend, Observation, Outcome, ProbeOverride, several
 from extsync.objects import Endpoints
 from extsync.plan.plan import Current
 from tests.engine.support import feed, rack
@@ -146,6 +146,32 @@ def test_a_source_that_becomes_useless_is_no_removal_and_confirms_none() -> None
     assert says(service, found(TEN[0]), 5001.0) == set(TEN)
     assert set(states(service.look(now=5001.0 + 598.0))) == set(TEN)
     assert set(states(service.look(now=5001.0 + 600.0))) == {TEN[0]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"group": "not a label"}, {"probe": ProbeOverride(port="gone")}],
+    ids=["group", "probe"],
+)
+def test_most_of_the_backends_becoming_wrong_is_an_accident(wrong: dict[str, Any]) -> None:
+    """By anything that does not make them other backends."""
+    service = known()
+    bad = tuple(Backend(address, **wrong) for address in TEN[1:])
+    decision_at = Observation(Outcome.FOUND, (Backend(TEN[0]), *bad))
+    assert says(service, decision_at) == set(TEN)
+    decision = service.look(now=2.0)
+    assert decision.suppressed is not None
+    assert len(decision.suppressed.entries) == 9
+    assert any("set aside" in line for line in service.state.remarks(decision))
+    assert set(states(service.look(now=601.0))) == {TEN[0]}
+
+
+def test_one_backend_that_becomes_wrong_leaves_at_once_and_is_not_counted_twice() -> None:
+    service = known()
+    wrong = Backend(TEN[9], group="not a label")
+    for now, good in enumerate((TEN[:9], TEN[:8], TEN[:7]), start=1):
+        assert says(service, Observation(Outcome.FOUND, (*map(Backend, good), wrong)), float(now)) == set(good)
+    assert service.look(now=4.0).suppressed is None
 
 
 def test_a_question_that_fails_while_another_is_emptied_is_no_removal() -> None:
