@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class OutsideRoots(OSError):
     """A file that lies outside all directories whose files may be read."""
+
+
+class Pinned(NamedTuple):
+    """A file that is open: a path by which it is opened once more, whatever links become meanwhile, and its status."""
+
+    path: str
+    status: os.stat_result
 
 
 class FileRoots:
@@ -37,6 +46,25 @@ class FileRoots:
         """Raises OutsideRoots where ``path``, which need not exist, leads outside. It may block."""
         if self.roots:
             self._check_real(os.path.realpath(path), str(path))
+
+    @contextmanager
+    def pinned(self, path: str | Path) -> Iterator[Pinned]:
+        """Opens a regular file for a library that takes nothing but paths, such as ssl.
+
+        What is opened is checked, and not only what the path leads to a moment before. Raises OutsideRoots where it
+        lies outside, and OSError where it cannot be opened. It may block.
+        """
+        self.check(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self.check_open(descriptor)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "is not a regular file", str(path))
+            again = f"/proc/self/fd/{descriptor}"
+            yield Pinned(again if os.path.exists(again) else str(path), status)  # not Linux, or no /proc
+        finally:
+            os.close(descriptor)
 
     def check_open(self, descriptor: int) -> None:
         """Raises OutsideRoots where the file behind ``descriptor`` lies outside: links may have changed meanwhile."""

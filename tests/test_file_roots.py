@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,6 +119,68 @@ def test_certificates_of_sources_and_checks_come_from_inside(root: Path) -> None
         configured(_tls(str(outside)), root, roots=roots)
     with pytest.raises(ReadFailed, match="fileRoots"):
         TlsFiles(_tls(str(outside)), root, roots).contexts()
+
+
+@pytest.fixture
+def swapped(root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path, Path], None]:
+    """Has links in the folder lead elsewhere as soon as a check of FileRoots has passed for the first time."""
+
+    def swap(after: str, link: Path, to: Path) -> None:
+        check = getattr(FileRoots, after)
+
+        def checked(self: FileRoots, what: Any) -> None:
+            check(self, what)
+            link.unlink()
+            link.symlink_to(to)
+
+        monkeypatch.setattr(FileRoots, after, checked)
+
+    return swap
+
+
+def test_a_link_that_leads_outside_after_it_was_looked_at_opens_nothing(
+    root: Path, swapped: Callable[[str, Path, Path], None]
+) -> None:
+    roots = FileRoots((str(root),))
+    outside = Authority(root.parent).certificate
+    (root / "inside.pem").write_bytes(outside.read_bytes())
+    link = root / "link.pem"
+    link.symlink_to(root / "inside.pem")
+    swapped("check", link, outside)
+    with pytest.raises(OutsideRoots):
+        Tls(ca_file=str(link), roots=roots.roots).context()
+
+
+def test_what_is_loaded_is_the_file_that_was_checked(root: Path, swapped: Callable[[str, Path, Path], None]) -> None:
+    inside, outside = Authority(root, "inside").certificate, Authority(root.parent, "outside").certificate
+    link = root / "link.pem"
+    link.symlink_to(inside)
+    swapped("check_open", link, outside)
+    [trusted] = Tls(ca_file=str(link), roots=(str(root),)).context().get_ca_certs()
+    assert trusted["subject"] == ((("commonName", "inside"),),)
+
+
+def test_the_client_certificate_of_a_source_is_the_one_that_was_checked(root: Path) -> None:
+    """The link of the key leads outside between the look at the contents and their loading."""
+    certificate, key = Authority(root).issue("mine")
+    kept = key.rename(root.parent / "kept.key")
+    key.write_bytes(kept.read_bytes())
+    link = root / "link.key"
+    link.symlink_to(key)
+    files = TlsFiles(
+        TLS.model_validate({"certFile": str(certificate), "keyFile": str(link)}), root, FileRoots((str(root),))
+    )
+    assert files.contexts()
+    link.unlink()
+    link.symlink_to(kept)
+    with pytest.raises(ReadFailed, match="fileRoots"):
+        files._make()
+
+
+def test_what_is_no_regular_file_is_not_waited_for(root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    with pytest.raises(OSError, match="is not a regular file"):
+        Tls(ca_file=str(root / "pipe")).context()
 
 
 def _tls(ca: str) -> TLS:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import ssl
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -87,9 +88,8 @@ class _Contexts:
     def get(self, tls: Tls) -> ssl.SSLContext:
         found = self._made.get(tls)
         try:
-            stamp = _stamp(tls)
-            if found is None or found[0] != stamp:
-                found = (stamp, _make(tls))
+            if found is None or found[0] != _stamp(map(os.stat, _files(tls))):
+                found = _make(tls)
         except OSError:
             if found is None:
                 raise
@@ -103,26 +103,35 @@ class _Contexts:
 _contexts: Final = _Contexts()
 
 
-def _stamp(tls: Tls) -> _Stamp:
+def _files(tls: Tls) -> list[str]:
+    return [path for path in (tls.ca_file, tls.cert_file, tls.key_file) if path is not None]
+
+
+def _stamp(stats: Iterable[os.stat_result]) -> _Stamp:
     """What changes when a file is replaced, also by the symlink swap of a mounted Secret."""
-    stats = [os.stat(path) for path in (tls.ca_file, tls.cert_file, tls.key_file) if path is not None]
     return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
 
-def _make(tls: Tls) -> ssl.SSLContext:
+def _make(tls: Tls) -> tuple[_Stamp, ssl.SSLContext]:
+    """A context for what the files are now, with the stamp of what it was made from."""
     roots = FileRoots(tls.roots)
-    for path in (tls.ca_file, tls.cert_file, tls.key_file):
-        if path is not None:
-            roots.check(path)
+    with contextlib.ExitStack() as stack:
+        pinned = {path: stack.enter_context(roots.pinned(path)) for path in _files(tls)}
+        paths = {path: one.path for path, one in pinned.items()}
+        context = _context(tls, *(path and paths[path] for path in (tls.ca_file, tls.cert_file, tls.key_file)))
+        return _stamp(pinned[path].status for path in _files(tls)), context
+
+
+def _context(tls: Tls, ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
     if tls.insecure_skip_verify:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file is not None:
+        context = ssl.create_default_context(cafile=ca)
+    if certificate is not None:
         # An encrypted key must fail, not ask on the terminal.
-        context.load_cert_chain(tls.cert_file, tls.key_file, password="")
+        context.load_cert_chain(certificate, key, password="")
     if tls.protocols:
         context.set_alpn_protocols(tls.protocols)
     return context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
@@ -72,7 +73,10 @@ class TlsFiles:
             return Contexts(others, others)
         own = self._trusting()
         try:
-            own.load_cert_chain(self._certificate, self._key, password=_refuse)
+            with ExitStack() as stack:
+                certificate = stack.enter_context(self._roots.pinned(self._certificate)).path
+                key = None if self._key is None else stack.enter_context(self._roots.pinned(self._key)).path
+                own.load_cert_chain(certificate, key, password=_refuse)
         except (OSError, ValueError) as error:
             raise ReadFailed(f"{self._certificate}, {self._key}: {_why_unusable(error)}") from error
         return Contexts(own, others)
