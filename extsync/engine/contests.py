@@ -1,4 +1,7 @@
-"""Objects that another manager keeps changing back: each waits on its own, and people are told who it is."""
+"""Objects that another manager keeps changing back: each waits on its own, and people are told who it is.
+
+So does what is taken over of one service: who makes slices without a mark again gives them new names.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import logging
 from extsync.changes import ApplyService, Change, Create, Delete, Update
 from extsync.engine.journal import Topic
 from extsync.engine.kept import Kept
-from extsync.engine.telling import object_name
+from extsync.engine.telling import find, object_name
 from extsync.kube.events import EventType, Recorder
 from extsync.kube.writer import ObjectKey, object_key
 from extsync.model import ServiceKey
-from extsync.objects import KubeObject, ObjectMeta, Service
+from extsync.objects import MANAGED_BY_LABEL, EndpointSlice, KubeObject, ObjectMeta, Service
 from extsync.plan.contention import LONGEST, QUIET, Contest, after_write, content_of, rivals, wait_before
+from extsync.plan.plan import Current
 from extsync.seams import Clock
 
 
@@ -24,41 +28,49 @@ class Contests:
         self._clock = clock
         self._contests: dict[ObjectKey, Contest] = {}
         self._contested: dict[ObjectKey, tuple[ServiceKey, KubeObject | None]] = {}
+        self._counted: set[ObjectKey] = set()
         self._swept = clock.monotonic()
 
-    def hold_back(self, change: Change) -> float:
+    def hold_back(self, kept: Kept, change: Change) -> float:
         """Seconds that ``change`` has to wait for repeating what somebody undid."""
-        contest = self._contests.get(object_key(change))
-        if contest is None or contest.pause == 0.0 or _is_note(change):
+        at = _place(kept, change)
+        contest = self._contests.get(at)
+        if contest is None or contest.pause == 0.0 or _is_note(change) or at in self._counted:
             return 0.0
         return wait_before(contest, content_of(change), self._clock.monotonic())
 
-    def made(self, kept: Kept, change: Change) -> float | None:
-        """Takes note of a change of a service that was made.
+    def made(self, kept: Kept, change: Change, current: Current) -> float | None:
+        """Takes note of a change of a service that was made; its objects were ``current`` before.
 
         Where its object is contested, returns in how many seconds it is to be seen whether that is over.
         """
-        if _is_note(change):
+        now, at = self._clock.monotonic(), _place(kept, change)
+        if _is_note(change) or at in self._counted:
             return None
-        now, at = self._clock.monotonic(), object_key(change)
+        if _is_taken_over(change):
+            self._counted.add(at)  # all that one round takes over counts once
         contest = self._contests[at] = after_write(self._contests.get(at), content_of(change), now)
         if now - self._swept >= QUIET:
             self._sweep(now)
         if not contest.is_contested:
             return None
         if at not in self._contested:
-            self._contested[at] = kept.state.key, _object(change)
-            self._tell_begin(kept, change)
+            about = current.service if _is_taken_over(change) else _object(change)
+            self._contested[at] = kept.state.key, about
+            self._tell_begin(kept, about, change, current)
         return QUIET + 1.0
 
     def settle(self, kept: Kept) -> None:
-        """Says what is over of the contests of a service."""
+        """Begins a round of writes of a service, and says what is over of its contests."""
         now = self._clock.monotonic()
+        self._counted.discard(_taken_over(kept.state.key))
         for at, (of, obj) in list(self._contested.items()):
             contest = self._contests.get(at)
             if of == kept.state.key and (contest is None or contest.is_over(now)):
                 del self._contested[at]
                 text = f"{at[0].__name__.lower()}/{at[2]} stays as extsync writes it again"
+                if at == _taken_over(of):
+                    text = "nobody makes slices again that extsync takes over"
                 kept.say(Topic.WRITE, text)
                 self._event(obj, "Normal", "WriteContentionOver", text)
 
@@ -67,15 +79,25 @@ class Contests:
         for at in [at for at, (of, _) in self._contested.items() if of == key]:
             del self._contested[at]
             self._contests.pop(at, None)
+        self._counted.discard(_taken_over(key))
 
-    def _tell_begin(self, kept: Kept, change: Change) -> None:
-        who = "somebody who deletes it" if isinstance(change, Create) else rivals(_object(change))
-        text = (
-            f"{object_name(change)} is changed back again and again, last by {who}: extsync writes the same again ever "
-            f"less often, at last every {LONGEST / 60:.0f} min; keep {who} from writing it, or take the manifest away"
-        )
+    def _tell_begin(self, kept: Kept, about: KubeObject | None, change: Change, current: Current) -> None:
+        if _is_taken_over(change):
+            who = rivals(find(current, change))
+            text = (
+                f"slices that nobody keeps are made again and again, last {object_name(change)} by {who}: extsync "
+                f"takes them over ever less often, at last every {LONGEST / 60:.0f} min; keep {who} from making them, "
+                f"or let the label {MANAGED_BY_LABEL} say whose they are"
+            )
+        else:
+            who = "somebody who deletes it" if isinstance(change, Create) else rivals(_object(change))
+            text = (
+                f"{object_name(change)} is changed back again and again, last by {who}: extsync writes the same again "
+                f"ever less often, at last every {LONGEST / 60:.0f} min; keep {who} from writing it, or take the "
+                "manifest away"
+            )
         kept.say(Topic.WRITE, text, level=logging.WARNING)
-        self._event(_object(change), "Warning", "WriteContention", text)
+        self._event(about, "Warning", "WriteContention", text)
 
     def _event(self, obj: KubeObject | None, type_: EventType, reason: str, text: str) -> None:
         """On the object, and on the Service that controls it."""
@@ -92,6 +114,19 @@ class Contests:
         """Memory follows what is being written."""
         self._swept = now
         self._contests = {at: contest for at, contest in self._contests.items() if not contest.is_over(now)}
+
+
+def _is_taken_over(change: Change) -> bool:
+    return isinstance(change, Delete) and change.adopts and change.kind is EndpointSlice
+
+
+def _taken_over(key: ServiceKey) -> ObjectKey:
+    """What stands for all slices that are taken over of one service; no object has such a name."""
+    return EndpointSlice, key.namespace, f"{key.name}-*"
+
+
+def _place(kept: Kept, change: Change) -> ObjectKey:
+    return _taken_over(kept.state.key) if _is_taken_over(change) else object_key(change)
 
 
 def _is_note(change: Change) -> bool:

@@ -9,7 +9,7 @@ from extsync.engine.keepers import Keepers
 from extsync.engine.passes import OnceOptions, Step, Work
 from extsync.engine.planning import Planner
 from extsync.engine.snapshot import Snapshot
-from extsync.engine.telling import describe, failure
+from extsync.engine.telling import describe, failure, find
 from extsync.engine.world import World
 from extsync.errors import (
     AlreadyExists,
@@ -23,10 +23,9 @@ from extsync.errors import (
     Unavailable,
 )
 from extsync.kube.flow import Backoff
-from extsync.kube.writer import Writer, Written, object_key
-from extsync.objects import FIELD_MANAGER, KubeObject, Service
+from extsync.kube.writer import Writer, Written
+from extsync.objects import FIELD_MANAGER, Service
 from extsync.plan.changes import Changes
-from extsync.plan.plan import Current
 from extsync.plan.service import preview
 
 PATIENCE = 0.5
@@ -131,10 +130,3 @@ class Converger:
         except StoreError as error:
             work.result.errors.append(failure(change, error))
             return None
-
-
-def find(current: Current, change: Change) -> KubeObject | None:
-    """The object that ``change`` is about, as it is before."""
-    kind, namespace, name = object_key(change)
-    objects = (current.service, current.endpoints, *current.slices)
-    return next((o for o in objects if type(o) is kind and o.key == (namespace, name)), None)

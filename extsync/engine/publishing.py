@@ -19,6 +19,7 @@ from extsync.kube.trouble import Trouble
 from extsync.kube.writer import Failed, Writer, Written, object_key
 from extsync.model import ServiceKey
 from extsync.plan.changes import Changes
+from extsync.plan.plan import Current
 from extsync.seams import Clock, Random
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,8 @@ class Publisher:
         self._woken: dict[ServiceKey, None] = {}
         """Services that were tried again for that reason, and have had no answer since."""
 
-    async def write(self, kept: Kept, changes: Changes) -> Written:
-        """Writes ``changes``, and says what was done and what was not."""
+    async def write(self, kept: Kept, changes: Changes, current: Current) -> Written:
+        """Writes ``changes``, planned from ``current``, and says what was done and what was not."""
         key = kept.state.key
         self._contests.settle(kept)
         if changes.is_empty:
@@ -73,11 +74,11 @@ class Publisher:
         if not self._lanes.enter(key):
             return Written(untried=True, retry_after=OUTSIDE)
         try:
-            return await (self._find_out(kept) if kept.unanswered else self._write(kept, changes))
+            return await (self._find_out(kept) if kept.unanswered else self._write(kept, changes, current))
         finally:
             self._call(self._lanes.leave(key))
 
-    async def _write(self, kept: Kept, changes: Changes) -> Written:
+    async def _write(self, kept: Kept, changes: Changes, current: Current) -> Written:
         key = kept.state.key
         with self._leadership.writing(key):
             written = await self._writer.write(
@@ -86,11 +87,11 @@ class Publisher:
                 stamp=partial(self._leadership.stamp, key),
                 writes_per_minute=kept.state.prepared.manifest.spec.policy.writes_per_minute,
                 is_superseded=partial(self._queue.is_dirty, key),
-                hold_back=self._contests.hold_back,
+                hold_back=partial(self._contests.hold_back, kept),
             )
         for done in written.done:
             kept.say(Topic.WRITE, f"{describe(done.change)}: {done.change.reason}")
-            if (look_again := self._contests.made(kept, done.change)) is not None:
+            if (look_again := self._contests.made(kept, done.change, current)) is not None:
                 self._queue.add_after(key, look_again)
         self._tell(kept, written)
         return written

@@ -130,7 +130,7 @@ class Reconciler:
         self._ownership.refused(kept, decision.plan.refusals, current)
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
-        written = await self._publisher.write(kept, decision.plan.changes)
+        written = await self._publisher.write(kept, decision.plan.changes, current)
         if written.done and (decision.plan.notes or not all(map(is_as_sent, written.done))):
             self._queue.add(key)  # what was written may make room for more, or was changed on its way
         self._ownership.written(kept, written, current.service)
@@ -156,10 +156,11 @@ class Reconciler:
         self._probing.forget(key)
         # A Service that its manifest did not keep stays, also where it could not be released.
         with_service = kept.state.prepared.wish is not None
-        changes = removal(self._view.current(key), self._owner, with_service=with_service)
+        current = self._view.current(key)
+        changes = removal(current, self._owner, with_service=with_service)
         if not (kept.leads or changes.is_empty):
             return Written()
-        written = await self._publisher.write(kept, changes)
+        written = await self._publisher.write(kept, changes, current)
         if len(written.done) == len(changes) and self._services.forget(kept):
             self._publisher.forget(key)
             self._adoptees.forget(key)

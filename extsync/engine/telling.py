@@ -11,6 +11,8 @@ from extsync.engine.service import Decision
 from extsync.errors import ExtsyncError, FieldConflict, Invalid, cure
 from extsync.kube.writer import object_key, verb
 from extsync.model import Endpoint, Identity, Rejected, State, Verdict, Why
+from extsync.objects import KubeObject
+from extsync.plan.plan import Current
 from extsync.plan.tier import Tiers, TierState
 
 _WORDS = {State.READY: "ready", State.NOT_READY: "not ready", State.DRAINING: "draining"}
@@ -128,3 +130,10 @@ def _alike(endpoints: list[Endpoint], now_is: str) -> Iterator[str]:
         return
     more = f" and {len(endpoints) - MOST_LINES} more" if len(endpoints) > MOST_LINES else ""
     yield f"{len(endpoints)} endpoints, each {now_is}: {', '.join(places)}{more}"
+
+
+def find(current: Current, change: Change) -> KubeObject | None:
+    """The object that ``change`` is about, as it is before."""
+    kind, namespace, name = object_key(change)
+    objects = (current.service, current.endpoints, *current.slices)
+    return next((o for o in objects if type(o) is kind and o.key == (namespace, name)), None)

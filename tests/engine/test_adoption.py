@@ -216,6 +216,42 @@ async def test_what_cannot_be_read_is_not_taken_for_empty() -> None:
 
 
 @virtual_time
+async def test_slices_that_somebody_makes_again_under_new_names_are_taken_over_ever_less_often(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    rig.up(A)
+    a_service(rig)
+    made = 0
+    async with rig.running(adopting(A)):
+        await rig.until(rig.agree("orders", ready(A)), within=PERIOD + 2)
+        for _ in range(7200):
+            if managers(rig) == {"extsync.dev"}:
+                rig.store.put(EndpointSlice, slice_of(A, name=f"orders-{made}"), field_manager="rival")
+                made += 1
+            await rig.clock.sleep(0.5)
+        assert made < 25
+        assert caplog.text.count("slices that nobody keeps are made again and again") == 1
+        assert [kind for kind, _ in events(rig, "WriteContention")] == ["Service"]
+        await rig.until(lambda: managers(rig) == {"extsync.dev"}, within=300)
+        await rig.clock.sleep(610)
+        assert {text for _, text in events(rig, "WriteContentionOver")} == {
+            "nobody makes slices again that extsync takes over"
+        }
+
+
+@virtual_time
+async def test_many_hand_written_slices_are_taken_over_at_once() -> None:
+    rig = Rig()
+    rig.up(A)
+    a_service(rig)
+    for number in range(12):
+        rig.store.put(EndpointSlice, slice_of(A, name=f"orders-{number}"))
+    async with rig.running(adopting(A)):
+        await rig.until(lambda: managers(rig) == {"extsync.dev"}, within=PERIOD + 2)
+
+
+@virtual_time
 async def test_a_pass_takes_over_as_a_run_does() -> None:
     rig = Rig()
     rig.up(A)
