@@ -1,7 +1,7 @@
-"""Runs all tests in two lanes at once: those on the control plane, which mostly wait, and all others, which mostly compute.
+"""Runs all tests in two lanes at once: those on the control plane, which mostly wait, and all others, which compute.
 
 ``python -m tests.lanes`` prints the report of the second lane while it runs, and then that of the first. With arguments
-it is one pytest with these arguments. The exit status is 0 if all tests passed, and otherwise that of a lane that failed.
+it is one pytest with these arguments. The exit status is 0 if all tests passed, else that of a lane that failed.
 """
 
 import os
