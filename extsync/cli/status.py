@@ -62,7 +62,8 @@ def _show(args: argparse.Namespace, process: ProcessDocument, services: list[Ser
 
 
 def _process(process: ProcessDocument) -> Iterator[str]:
-    yield f"extsync {process.version}, owner {process.owner}, {process.instance}: {process.services} services"
+    noun = "service" if process.services == 1 else "services"
+    yield f"extsync {process.version}, owner {process.owner}, {process.instance}: {process.services} {noun}"
     if not process.synced:
         yield "it has not read the cluster and the manifests yet"
     if process.leases:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 PORT: Final = 80
+NETWORKS: Final = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+"""Those that RFC 5737 keeps for documentation."""
 _LISTENER: Final = """
 import socket, sys, threading
 listener = socket.create_server(("0.0.0.0", int(sys.argv[1])), backlog=256)
@@ -26,10 +29,14 @@ sys.stdin.read()
 
 
 class Apart:
-    """Two networks: ``near``, where extsync runs, and ``far``, where any of ``addresses`` accepts connections."""
+    """Two networks: ``near``, where extsync runs, and ``far``, where ``addresses`` accept connections on ``ports``."""
 
-    def __init__(self, addresses: list[str], *, api_port: int, folder: Path) -> None:
+    def __init__(
+        self, addresses: Sequence[str], *, api_port: int, folder: Path, ports: Sequence[int] = (PORT,)
+    ) -> None:
+        """``addresses`` are of ``NETWORKS``."""
         self._addresses = addresses
+        self._ports = ports
         self._api_port = api_port
         self._socket = folder / "api.sock"
         self._running = ExitStack()
@@ -50,7 +57,8 @@ class Apart:
         for address in self._addresses:
             self.far(f"addr add {address}/32 dev lo")
         self.plug_in()
-        self._start(*self._far, sys.executable, "-c", _LISTENER, str(PORT))
+        for port in self._ports:
+            self._start(*self._far, sys.executable, "-c", _LISTENER, str(port))
         for prefix, side in (([], "far"), (self._near, "near")):
             self._start(*prefix, sys.executable, "-m", "tests.api.relay", str(self._socket), side, str(self._api_port))
         return self
@@ -80,7 +88,8 @@ class Apart:
     def plug_in(self) -> None:
         """The cable is there, or there again."""
         self.near("link set cable up")
-        self.near("route replace 203.0.113.0/24 via 10.9.0.2")
+        for network in NETWORKS:
+            self.near(f"route replace {network} via 10.9.0.2")
 
     def _entering(self, pid: int) -> list[str]:
         return ["nsenter", f"--target={pid}", "--user", "--net", "--preserve-credentials"]

@@ -43,6 +43,7 @@ class ControlPlane:
         clients: Issues certificates of users that the API server believes.
         ca_file: The certificate that the API server's own is to be verified with. It exists once it runs.
         admin_token: The bearer token of ``admin``.
+        kubectl_path: kubectl of the same version.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class ControlPlane:
         self._start_seconds = start_seconds
         self._controllers = tuple(controllers)
         self._more_manager_flags = tuple(manager_flags)
-        self._kubectl = binaries / "kubectl"
+        self.kubectl_path = binaries / "kubectl"
         self._resources = ExitStack()
         self._directory = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="extsync-cluster-")))
         client, peer, api, manager = free_ports(4)
@@ -169,7 +170,7 @@ class ControlPlane:
         Raises:
             subprocess.CalledProcessError: kubectl failed; standard error is among its notes.
         """
-        command = [str(self._kubectl), f"--kubeconfig={self.kubeconfig(user)}", *arguments]
+        command = [str(self.kubectl_path), f"--kubeconfig={self.kubeconfig(user)}", *arguments]
         # A home of its own, or kubectl keeps what it learns of each control plane in the person's.
         environment = os.environ | {"HOME": str(self._directory)}
         try:
