@@ -8,7 +8,7 @@ ARGS ?=
 SEEDS ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate lint format bench lock image clean
+.PHONY: help demo test simulate lint format bench docs lock image clean
 
 help:
 	@echo 'make demo      show extsync at work on this machine, without a cluster (ARGS=--once: one round)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint      style, types and layers'
 	@echo 'make format    apply the style'
 	@echo 'make bench     print figures of speed and memory'
+	@echo 'make docs      the documentation as a site, in site/'
 	@echo 'make lock      refresh the lock files from pyproject.toml'
 	@echo 'make image     build the container image extsync:dev with docker'
 	@echo 'make clean     remove what the other targets made here'
@@ -50,6 +51,10 @@ bench: $(READY)
 	@echo '==> benchmarks: figures and ratios of one run'
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo '==> site/index.html'
+
 lock: $(READY)
 	@echo '==> resolving the dependencies'
 	@$(LOCK) pyproject.toml --output-file requirements.lock
@@ -60,7 +65,7 @@ image:
 	docker build --tag extsync:dev .
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist site
 	find extsync tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements-dev.lock pyproject.toml

@@ -1,7 +1,8 @@
-"""The tutorials and how-tos, done as their readers do them: every file written, every command run, every answer compared.
+"""The tutorials and how-tos, done as their readers do them: each file written, each command run, each answer compared.
 
-extsync and kubectl run in a network of their own, from which the addresses that the pages name are reached. Output that a
-page shows must come, but for what is another one each time; ``...`` stands for anything. What only looks is asked again until it does.
+extsync and kubectl run in a network of their own, from which the addresses that the pages name are reached. Output that
+a page shows must come, but for what is another one each time; ``...`` stands for anything. What only looks is asked
+again until it does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The code in the pages of the documentation, with what the pages say to a test of it.
 
-A fence may name a file that the reader saves it as (```` ```yaml title="orders.yaml" ````). What a reader need not see stands
-in a comment on the line before the fence, ``<!-- test: WORDS -->``; ``DIRECTIVES`` has the words.
+A fence may name a file that the reader saves it as (```` ```yaml title="orders.yaml" ````). What a reader need not see
+stands in a comment on the line before the fence, ``<!-- test: WORDS -->``; ``DIRECTIVES`` has the words.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ DIRECTIVES: Final = {
     "source": "a part of a source of a manifest",
     "backends": "a list of backends",
     "settings": "a file of process settings",
+    "values": "a file of values of the chart",
     "down": "the machines with these addresses go away from here on",
     "up": "they are back",
 }

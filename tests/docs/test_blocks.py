@@ -4,26 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from extsync.cli.main import build_parser
 from extsync.config.loader import load
 from extsync.config.settings import Settings
-from tests.docs.blocks import Block, blocks, pages
+from tests.docs.blocks import ROOT, Block, blocks, pages
 
+VALUES = ROOT / "deploy" / "helm" / "extsync" / "values.schema.json"
 ALL = [block for page in pages() for block in blocks(page)]
-OTHER_PROGRAMS = {"cat", "cd", "consul", "cp", "curl", "docker", "echo", "export", "git", "grep", "helm", "kill", "kubectl", "make"}
+OTHER_PROGRAMS = {
+    "cat",
+    "cd",
+    "consul",
+    "cp",
+    "curl",
+    "docker",
+    "echo",
+    "export",
+    "git",
+    "grep",
+    "helm",
+    "kill",
+    "kubectl",
+    "make",
+}
 OTHER_PROGRAMS |= {"mkdir", "pip", "python3", "sed", "until", "source", "test", ".ci/run", ".venv/bin/python"}
 EXTSYNC = {"extsync", ".venv/bin/extsync"}
 
 
-def of(*languages: str) -> Any:
+def of(*languages: str) -> pytest.MarkDecorator:
     chosen = [block for block in ALL if block.language in languages]
     return pytest.mark.parametrize("block", chosen, ids=lambda block: block.place)
 
@@ -34,6 +52,8 @@ def test_yaml_is_what_it_looks_like(block: Block, tmp_path: Path) -> None:
     assert documents, "an empty block"
     if block.directive == "settings":
         Settings.model_validate(documents[0])
+    elif block.directive == "values":
+        jsonschema.validate(documents[0], json.loads(VALUES.read_text()))
     elif block.directive == "spec":
         assert_valid([in_a_manifest(documents[0])], tmp_path)
     elif block.directive == "source":
@@ -90,8 +110,10 @@ def commands(text: str) -> list[str]:
 
 def assert_parses(arguments: list[str]) -> None:
     said = io.StringIO()
+    status: object = 0
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         try:
             build_parser().parse_args(arguments)
         except SystemExit as end:
-            assert end.code in (0, None), said.getvalue()
+            status = end.code
+    assert status in (0, None), said.getvalue()
