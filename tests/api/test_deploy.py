@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.api.installed import remove
 from tests.cluster.control_plane import ControlPlane
 
 BASE = Path(__file__).parents[2] / "deploy" / "kustomize" / "base"
@@ -19,7 +20,7 @@ def applied(control_plane: ControlPlane) -> Iterator[list[str]]:
     """The names of the objects of deploy/kustomize/base, applied as its README says, with every warning an error."""
     flags = ("--server-side", "--validate=strict", "--warnings-as-errors", "--output=name")
     yield control_plane.kubectl("apply", *flags, "-k", str(BASE)).split()
-    control_plane.kubectl("delete", "-k", str(BASE))
+    remove(control_plane, BASE)
 
 
 def test_the_api_server_accepts_the_base_without_a_warning(applied: list[str]) -> None:
@@ -49,11 +50,11 @@ def test_the_account_of_the_deployment_is_the_one_that_has_the_role(control_plan
 @pytest.mark.parametrize(
     ("resource", "verbs"),
     [
-        ("services", READ + WRITE),
+        ("services", (*READ, "create", "patch", "delete")),
         ("services/finalizers", ("update",)),
-        ("endpoints", READ + WRITE),
-        ("endpointslices.discovery.k8s.io", READ + WRITE),
-        ("pods", READ),
+        ("endpoints", (*READ, "create", "update", "delete")),
+        ("endpointslices.discovery.k8s.io", (*READ, "create", "update", "delete")),
+        ("pods", ("list", "watch")),
         ("nodes", READ),
         ("events", ("create", "update")),
     ],
@@ -71,7 +72,10 @@ def test_the_role_allows_what_extsync_does(
         ("configmaps", READ + WRITE),
         ("namespaces", READ + WRITE),
         ("services/status", READ + WRITE),
-        ("pods", WRITE),
+        ("services", ("update",)),
+        ("endpoints", ("patch",)),
+        ("endpointslices.discovery.k8s.io", ("patch",)),
+        ("pods", ("get", *WRITE)),
         ("pods/log", READ),
         ("nodes", WRITE),
         ("events", (*READ, "delete")),

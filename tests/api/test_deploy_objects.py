@@ -37,8 +37,8 @@ def prepared(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     control_plane.kubectl("create", "-f", str(CRDS))
     control_plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", str(CRDS))
     yield control_plane
-    control_plane.kubectl("delete", "-f", str(CRDS))
-    control_plane.kubectl("delete", "namespace", "extsync", *namespaces)
+    control_plane.kubectl("delete", "--wait=false", "-f", str(CRDS))
+    control_plane.kubectl("delete", "--wait=false", "namespace", *namespaces)
 
 
 @pytest.mark.parametrize("overlay", ["base", *(f"overlays/{name}" for name in OVERLAYS)])

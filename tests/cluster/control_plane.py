@@ -70,6 +70,7 @@ class ControlPlane:
         self.ca_file = self._directory / "pki" / "apiserver.crt"
         self.admin_token = TOKENS["admin"]
         self._data = self._directory / "etcd"
+        self._audit_log = self._directory / "audit.log"
         self.clients = Authority(self._directory / "clients")
         self._etcd_url = f"http://127.0.0.1:{client}"
         self._manager_url = f"https://127.0.0.1:{manager}"
@@ -164,6 +165,18 @@ class ControlPlane:
             raise TypeError(f"{method} {path} was not answered with an object: {answer[:200]!r}")
         return decoded
 
+    def asked_by(self, service_account: str) -> set[tuple[str, str]]:
+        """The verbs and resources (``services/status``) that ``NAMESPACE:NAME`` has asked for and was not forbidden."""
+        found = set()
+        for line in self._audit_log.read_text().splitlines():
+            request = json.loads(line)
+            if request["user"]["username"] == f"system:serviceaccount:{service_account}":
+                what = request.get("objectRef", {})
+                if what and request.get("responseStatus", {}).get("code") != 403:
+                    resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
+                    found.add((request["verb"], resource))
+        return found
+
     def kubectl(self, *arguments: str, user: User = "admin", stdin: str | None = None) -> str:
         """Run kubectl as ``user`` and return what it printed.
 
@@ -217,6 +230,10 @@ class ControlPlane:
             f"--service-account-signing-key-file={key}",
             "--disable-admission-plugins=ServiceAccount",  # no controller makes the accounts it asks for
             "--endpoint-reconciler-type=none",
+            # As clusters have it that keep owner references in order; it asks for services/finalizers.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+            f"--audit-policy-file={self._directory / 'audit.json'}",
+            f"--audit-log-path={self._audit_log}",
         )
 
     def _manager_flags(self, port: int) -> tuple[str, ...]:
@@ -232,6 +249,13 @@ class ControlPlane:
         )
 
     def _write_credentials(self) -> None:
+        policy = {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+        }
+        (self._directory / "audit.json").write_text(json.dumps(policy))
         tokens = [f'{token},{user},{user},"{GROUPS.get(user, "")}"\n' for user, token in TOKENS.items()]
         (self._directory / "tokens.csv").write_text("".join(tokens))
         subprocess.run(

@@ -12,16 +12,16 @@ from extsync.kube.enquiries import Answered, Right, Rules, User
 THEME: Final = "rights"
 
 NEEDED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
-    ("", "services", ("get", "list", "watch", "create", "update", "patch", "delete")),
+    ("", "services", ("get", "list", "watch", "create", "patch", "delete")),
     ("", "services/finalizers", ("update",)),
-    ("", "endpoints", ("get", "list", "watch", "create", "update", "patch", "delete")),
-    ("discovery.k8s.io", "endpointslices", ("get", "list", "watch", "create", "update", "patch", "delete")),
+    ("", "endpoints", ("get", "list", "watch", "create", "update", "delete")),
+    ("discovery.k8s.io", "endpointslices", ("get", "list", "watch", "create", "update", "delete")),
     ("", "events", ("create", "update")),
 )
-"""Groups, resources and verbs without which extsync cannot work, as in deploy/base/clusterrole.yaml."""
+"""Groups, resources and verbs without which extsync cannot work, as in deploy/kustomize/base/clusterrole.yaml."""
 
 OPTIONAL: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
-    ("", "pods", ("get", "list", "watch")),
+    ("", "pods", ("list", "watch")),
     ("", "nodes", ("get", "list", "watch")),
     ("networking.k8s.io", "servicecidrs", ("get", "list", "watch")),
 )
@@ -101,7 +101,7 @@ def _account(cluster: ClusterFacts) -> Iterator[Finding]:
             "AccountRightsMissing",
             f"the ServiceAccount {name} lacks {len(needed)} rights that extsync needs",
             evidence=map(str, needed),
-            cure="kubectl apply -f deploy/base/clusterrole.yaml -f deploy/base/clusterrolebinding.yaml, and role.yaml",
+            cure="kubectl apply -k deploy/kustomize/base, or helm upgrade, gives them",
         )
     if optional := [right for right in missing if is_optional(right)]:
         yield say.info(

@@ -51,17 +51,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # Services that a manifest describes with spec.service. Where all of them exist already, the first three verbs do.
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, update, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # The slices name their Service as owner with blockOwnerDeletion, which OwnerReferencesPermissionEnforcement checks.
 - apiGroups: [""]
   resources: [services/finalizers]
   verbs: [update]
 - apiGroups: [""]
   resources: [endpoints]
-  verbs: [get, list, watch, create, update, patch, delete]
+  verbs: [get, list, watch, create, update, delete]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch, create, update, patch, delete]
+  verbs: [get, list, watch, create, update, delete]
 # What happens to a Service is told in events on it.
 - apiGroups: [""]
   resources: [events]
@@ -70,7 +70,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # The source `pods` alone.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 {{- end -}}
 
