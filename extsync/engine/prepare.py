@@ -12,7 +12,7 @@ from extsync.addresses import is_address
 from extsync.config.checks import Check as CheckBlock
 from extsync.config.manifest import ExternalService
 from extsync.config.policy import Guard
-from extsync.engine.probing import Rule
+from extsync.engine.rules import Rule
 from extsync.errors import ConfigError
 from extsync.health.base import Check, CheckContext
 from extsync.health.registry import CheckRegistry

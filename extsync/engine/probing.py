@@ -7,20 +7,18 @@ without a lookup. They are the prober's, except where it is doubted (``plan/doub
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-
-import msgspec
 
 from extsync.config.checks import TcpSocket
 from extsync.engine.prober import AnyProber
+from extsync.engine.rules import Rule, host_of, pace_of, probes_of
+from extsync.engine.watched import Watch, decides_alike, has_note, is_stale, is_unknown, notes, says_what_is_published
 from extsync.errors import ConfigError
-from extsync.health.base import Check, CheckContext, host_port
+from extsync.health.base import CheckContext, host_port
 from extsync.health.target import Probe, Target, Timing
 from extsync.health.tcp import TcpCheck
-from extsync.model import UNKNOWN, Health, Identity, PortSet, ServiceKey, State, Verdict
+from extsync.model import UNKNOWN, Health, ServiceKey, State, Verdict
 from extsync.plan.doubt import Freeze, Look, Pace, SelfDoubt
 from extsync.plan.judge import States
 from extsync.plan.merge import Candidate
@@ -31,47 +29,15 @@ CUT_OFF = "extsync itself seems to be cut off"
 KEPT = f"what fails is kept as it was: {CUT_OFF}"
 STALE = "some endpoints have not been probed for over three periods: until they are, they stay as they were"
 
-MOST_NOTES = 10
-"""Notes of one service that are told."""
-
-MARGIN = 1.0
-"""Seconds by which a verdict that has waited comes sooner than it would have come anyway."""
-
 SENTINEL_TIMING = Timing(period=1.0, timeout=1.0)
 
 
-class Rule(msgspec.Struct, frozen=True):
-    """One check of a manifest, made ready: shared by all endpoints of the service.
-
-    ``port`` is a number, the name of a port, or None for the endpoint's first port; ``host`` is an address to probe
-    instead of the endpoint's own.
-    """
-
-    check: Check
-    timing: Timing
-    port: int | str | None
-    host: str | None = None
-
-
-class _Watch:
-    """One service's part: its candidates, the id of each target ("": nothing checks it) and its verdict, aligned.
-
-    ``stale`` is how many of the verdicts are, ``noted`` how many have a note. ``published`` is what the objects showed
-    at the latest look. ``transitions`` are how often a verdict became what it says.
-    """
-
-    __slots__ = ("candidates", "fault", "ids", "noted", "published", "rules", "stale", "transitions", "verdicts")
+class _Concerned:
+    """The services of which verdicts ``changed`` something, and where they only ``confirmed`` what is published."""
 
     def __init__(self) -> None:
-        self.rules: tuple[Rule, ...] = ()
-        self.candidates: tuple[Candidate, ...] = ()
-        self.ids: tuple[str, ...] = ()
-        self.verdicts: list[Verdict | None] = []
-        self.published: States | None = None
-        self.stale = 0
-        self.noted = 0
-        self.fault = ""
-        self.transitions: Counter[Health] = Counter()
+        self.changed: dict[ServiceKey, None] = {}
+        self.confirmed: dict[ServiceKey, None] = {}
 
 
 class Probing:
@@ -82,15 +48,19 @@ class Probing:
         prober: AnyProber,
         *,
         on_change: Callable[[ServiceKey], None],
+        on_confirmed: Callable[[ServiceKey], None] | None = None,
         immediate: bool = False,
         doubt: SelfDoubt | None = None,
     ) -> None:
-        """``doubt`` None: failures are believed as they come."""
+        """``on_confirmed``, else ``on_change``, is called where first verdicts say no more than what is published, and
+        others are still to come: there is no hurry. ``doubt`` None: failures are believed as they come.
+        """
         self._prober = prober
         self._doubt = doubt
         self._on_change = on_change
+        self._on_confirmed = on_confirmed or on_change
         self._immediate = immediate
-        self._watches: dict[ServiceKey, _Watch] = {}
+        self._watches: dict[ServiceKey, Watch] = {}
         self._places: dict[str, tuple[ServiceKey, int]] = {}
         self._collected = 0.0
 
@@ -108,7 +78,7 @@ class Probing:
         Where a check asks for a port that the Service does not have, nothing is probed, every verdict is unknown and
         ``fault`` says why. ``published`` tells which endpoints were up before they were probed.
         """
-        watch = self._watches.setdefault(key, _Watch())
+        watch = self._watches.setdefault(key, Watch())
         watch.published = published
         if watch.candidates is not candidates or watch.rules is not rules:
             self._realign(key, watch, candidates, rules)
@@ -127,19 +97,22 @@ class Probing:
         Returns the monotonic time at which to collect again without a cause, None: never.
         """
         self._collected = now
-        concerned: dict[ServiceKey, None] = {}
+        concerned = _Concerned()
         transitions = self._prober.drain()
         look_again = None
         if self._doubt is not None:  # before its newest verdicts count, the prober may be doubted, or no longer
             look = self._look(self._doubt, now)
             look_again = look.look_again
-            concerned.update((key, None) for key in look.services if key in self._watches)
+            concerned.changed.update((key, None) for key in look.services if key in self._watches)
             for name in look.targets:
                 self._put(name, self._prober.verdict(name), concerned, now)
         for target, verdict in transitions:
             self._put(str(target), verdict, concerned, now)
-        for key in concerned:
+        for key in concerned.changed:
             self._on_change(key)
+        for key in concerned.confirmed:
+            if key not in concerned.changed:
+                self._on_confirmed(key)
         return look_again
 
     @property
@@ -174,7 +147,7 @@ class Probing:
         if (watch := self._watches.get(key)) is not None and watch.stale:
             remarks.append(STALE)  # without their number, which would be a new remark whenever it changes
         if watch is not None and watch.noted:
-            remarks.extend(_notes(watch))
+            remarks.extend(notes(watch))
         return remarks
 
     def undecided(self) -> int:
@@ -207,7 +180,7 @@ class Probing:
                 was_up = sign.was_healthy or (
                     watch.published is not None and watch.published.get(candidate.identity) is State.READY
                 )
-                host = _host(candidate, watch.rules[0])
+                host = host_of(candidate, watch.rules[0])
                 doubt.fails(target, key, host, now, was_healthy=sign.was_healthy, was_up=was_up)
         return doubt.look(now)
 
@@ -219,24 +192,26 @@ class Probing:
         else:
             log.info("%s answers again", target)
 
-    def _put(self, target: str, verdict: Verdict, concerned: dict[ServiceKey, None], at: float) -> None:
+    def _put(self, target: str, verdict: Verdict, concerned: _Concerned, at: float) -> None:
         if place := self._places.get(target):  # else it left while its last probe was under way
             key, index = place
             watch, now = self._watches[key], self._believed(target, verdict, at)
             before, watch.verdicts[index] = watch.verdicts[index], now
             if before is None or before.health is not now.health:
                 watch.transitions[now.health] += 1
-            watch.noted += _has_note(now) - _has_note(before)
-            some_were, watch.stale = watch.stale > 0, watch.stale + now.stale - _is_stale(before)
+            watch.noted += has_note(now) - has_note(before)
+            watch.unknown += is_unknown(now) - is_unknown(before)
+            some_were, watch.stale = watch.stale > 0, watch.stale + now.stale - is_stale(before)
             # Staleness by itself decides nothing: the service is looked at only where there is something new to tell.
-            if now.stale is _is_stale(before) or not _decides_alike(before, now) or some_were is not (watch.stale > 0):
-                concerned[key] = None
+            if now.stale is is_stale(before) or not decides_alike(before, now) or some_were is not (watch.stale > 0):
+                confirms = watch.unknown > 0 and is_unknown(before) and says_what_is_published(watch, index)
+                (concerned.confirmed if confirms else concerned.changed)[key] = None
 
     def _believed(self, target: str, verdict: Verdict, now: float) -> Verdict:
         return verdict if self._doubt is None else self._doubt.believe(target, verdict, now)
 
     def _realign(
-        self, key: ServiceKey, watch: _Watch, candidates: tuple[Candidate, ...], rules: tuple[Rule, ...]
+        self, key: ServiceKey, watch: Watch, candidates: tuple[Candidate, ...], rules: tuple[Rule, ...]
     ) -> None:
         try:
             probes = [probes_of(candidate, rules) for candidate in candidates]
@@ -260,10 +235,11 @@ class Probing:
         nothing = UNKNOWN if watch.fault else None
         now = self._collected
         watch.verdicts = [self._believed(one, self._prober.verdict(one), now) if one else nothing for one in ids]
-        watch.stale = sum(map(_is_stale, watch.verdicts))
-        watch.noted = sum(map(_has_note, watch.verdicts))
+        watch.stale = sum(map(is_stale, watch.verdicts))
+        watch.noted = sum(map(has_note, watch.verdicts))
+        watch.unknown = sum(map(is_unknown, watch.verdicts))
         if self._doubt is not None:
-            self._doubt.resize(key, sum(map(bool, ids)), _pace(rules))
+            self._doubt.resize(key, sum(map(bool, ids)), pace_of(rules))
 
     def _drop(self, targets: list[str]) -> None:
         for target in targets:
@@ -273,69 +249,6 @@ class Probing:
         self._prober.remove(targets)
 
 
-def _is_stale(verdict: Verdict | None) -> bool:
-    return verdict is not None and verdict.stale
-
-
-def _notes(watch: _Watch) -> Iterator[str]:
-    """Each note once, with the first endpoint that it is about."""
-    first: dict[str, Identity] = {}
-    for candidate, verdict in zip(watch.candidates, watch.verdicts, strict=True):
-        if verdict is not None and verdict.note:
-            first.setdefault(verdict.note, candidate.identity)
-    for note, identity in islice(first.items(), MOST_NOTES):
-        yield f"{identity}: {note}"
-
-
-def _has_note(verdict: Verdict | None) -> bool:
-    return verdict is not None and bool(verdict.note)
-
-
-def _decides_alike(before: Verdict | None, now: Verdict) -> bool:
-    return before is not None and (before.health, before.doubted) == (now.health, now.doubted)
-
-
 def _sentinel(host: str, port: int) -> Target:
     check = TcpCheck(TcpSocket(port=port), CheckContext(Path(), {}))
     return Target(f"sentinel/{host_port(host, port)}", (Probe(check, SENTINEL_TIMING, host, port),), immediate=True)
-
-
-def _pace(rules: tuple[Rule, ...]) -> Pace:
-    timings = [rule.timing for rule in rules]
-    return Pace(
-        round=max((one.period * one.success_threshold + one.timeout + 1.0 for one in timings), default=0.0),
-        patience=min((max(0.0, one.period * (one.failure_threshold - 1) - MARGIN) for one in timings), default=0.0),
-    )
-
-
-def _host(candidate: Candidate, rule: Rule) -> str:
-    """Where an endpoint is probed."""
-    override = candidate.backend.probe
-    return (override.host if override is not None else None) or rule.host or candidate.identity.address
-
-
-def probes_of(candidate: Candidate, rules: tuple[Rule, ...]) -> tuple[Probe, ...]:
-    """The probes of one endpoint. Its backend's own ``probe`` wins over the check's host and port.
-
-    Raises ConfigError.
-    """
-    override = candidate.backend.probe
-    if candidate.health == "source" or (override is not None and not override.enabled):
-        return ()
-    probes = []
-    for rule in rules:
-        port = override.port if override is not None and override.port is not None else rule.port
-        number = _number(port, candidate.identity.ports)
-        probes.append(Probe(rule.check, rule.timing, _host(candidate, rule), number))
-    return tuple(probes)
-
-
-def _number(port: int | str | None, ports: PortSet) -> int:
-    if isinstance(port, int):
-        return port
-    for value in ports:
-        if port is None or value.name == port:
-            return value.port
-    # Validation sees to it where the manifest has the ports; here they are those of a Service that exists.
-    known = ", ".join(value.name or "one without a name" for value in ports) or "none"
-    raise ConfigError(f"a check asks for port {port or 'number one'!r}, and the Service has {known}: name one of those")

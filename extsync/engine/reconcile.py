@@ -130,7 +130,8 @@ class Reconciler:
         self._ownership.refused(kept, decision.plan.refusals, current)
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
-        written = await self._publisher.write(kept, decision.plan.changes, current)
+        with self._view.writing(key, decision.plan.changes):
+            written = await self._publisher.write(kept, decision.plan.changes, current)
         if written.done and (decision.plan.notes or not all(map(is_as_sent, written.done))):
             self._queue.add(key)  # what was written may make room for more, or was changed on its way
         self._ownership.written(kept, written, current.service)

@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 GATHER = 0.02
 """Seconds in which verdicts are gathered before services are planned anew: one plan for what falls down together."""
 
+CONFIRMED = 3.0
+"""Seconds in which verdicts are gathered that only confirm what is published, as nearly all do after a start."""
+
 
 class Engine:
     """Runs every service of the manifests against one store, and writes for those for which this replica leads."""
@@ -77,7 +80,9 @@ class Engine:
             max_in_flight=options.max_in_flight,
             wake=self._verdicts_changed.set,
         )
-        self._probing = Probing(self._prober, on_change=self._verdicts_of, doubt=SelfDoubt(options.doubt))
+        self._probing = Probing(
+            self._prober, on_change=self._verdicts_of, on_confirmed=self._confirmed, doubt=SelfDoubt(options.doubt)
+        )
         writer = Writer(
             store,
             clock=clock,
@@ -254,6 +259,9 @@ class Engine:
     def _verdicts_of(self, key: ServiceKey) -> None:
         if kept := self._services.get(key):
             self._queue.add_after(key, kept.rests_until - self._world.clock.monotonic())
+
+    def _confirmed(self, key: ServiceKey) -> None:
+        self._queue.add_after(key, CONFIRMED)
 
     def _leads_or_not(self, concerns: Concerns) -> None:
         """This replica begins or ceases to lead for some services."""

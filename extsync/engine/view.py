@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from extsync.changes import Change
+from extsync.engine.echoes import Echoes
 from extsync.kube.cache import Cache
 from extsync.kube.era import Era
 from extsync.kube.store import Store
@@ -53,7 +56,7 @@ class ClusterView:
         trouble: Trouble | None = None,
     ) -> None:
         """``on_answer`` is called when all caches are in step again after one of them was not."""
-        self._on_change = on_change
+        self._echoes = Echoes(on_change)
         self._on_answer = on_answer
         era = Era()
         self._places: tuple[str | None, ...] = tuple(dict.fromkeys(namespaces)) or (None,)
@@ -117,8 +120,13 @@ class ClusterView:
         for cache in self._all():
             yield from cache.all()
 
+    def writing(self, key: ServiceKey, changes: Iterable[Change]) -> AbstractContextManager[None]:
+        """Within it ``changes`` are made for a service, and what the watch tells of that is no change."""
+        return self._echoes.writing(key, changes)
+
     def written(self, obj: KubeObject) -> None:
         """Takes in what the store answered to a write, so that the next plan reads it."""
+        self._echoes.written(service_keys(obj), obj)
         place = self._place(obj.metadata.namespace)
         match obj:
             case Service():
@@ -145,8 +153,10 @@ class ClusterView:
             self._on_answer()
 
     def _changed(self, old: KubeObject | None, new: KubeObject | None) -> None:
-        for key in dict.fromkeys(key for obj in (old, new) if obj is not None for key in service_keys(obj)):
-            self._on_change(key)
+        one = new or old
+        if one is not None:
+            keys = dict.fromkeys(key for obj in (old, new) if obj is not None for key in service_keys(obj))
+            self._echoes.changed(keys, new, name=(type(one), *one.key))
 
 
 def no_index(obj: KubeObject) -> tuple[ServiceKey, ...]:

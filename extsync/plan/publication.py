@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from extsync.changes import Change, Delete
+from extsync.changes import Change, Create, Delete
 from extsync.model import Endpoint
 from extsync.objects import SKIP_MIRROR_LABEL, Endpoints, EndpointSlice, Service
 from extsync.plan.advice import advice_on, unknown_ports
@@ -82,7 +82,7 @@ def publish(
     """The changes that make ``current`` show ``endpoints``: creates and updates first, deletes last.
 
     ``settled`` as in ``plan.plan``: until then what is to be taken over stays where it has endpoints that cannot be
-    published, such as those of addresses that are not allowed.
+    published, such as those of addresses that are not allowed, and nothing is made in which there would be none.
     """
     view = _View(current, service, policy, memo.owners)
     if service.spec.type == "ExternalName":
@@ -94,12 +94,15 @@ def publish(
     frame = memo.frame(service, policy)
     changes: list[Change] = [Delete.of(slice_, _OUTLIVED) for slice_ in view.orphans]
     if phase.slices:
-        changes += pack(buckets, view.ours, frame=frame, taken=view.names, triggered=triggered, memo=memo.slices)
+        changes += pack(
+            buckets, view.ours, frame=frame, taken=view.names, triggered=triggered, memo=memo.slices, settled=settled
+        )
     else:
         changes += [Delete.of(slice_, _MIRRORED) for slice_ in view.ours]
     waiting = None if settled or view.shows_only_what(buckets) else _FOR_SOURCES
     if waiting is None or not view.adopts_endpoints:
-        changes += _endpoints_changes(view, phase, buckets, frame, triggered, memo.subsets)
+        made = _endpoints_changes(view, phase, buckets, frame, triggered, memo.subsets)
+        changes += [change for change in made if settled or buckets.by_key or not isinstance(change, Create)]
     if waiting is None and not refusals:
         replaced, waiting = _replaced(view, phase, buckets)
         changes += (Delete.of(slice_, _TAKEN_OVER, adopts=True) for slice_ in replaced)

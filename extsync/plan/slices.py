@@ -52,7 +52,8 @@ class Draft:
 # 2. Endpoints left over go into the slices that are updated anyway, the fullest first.
 # 3. While there are more: if they are fewer than a full slice, into the untouched slice that they come closest to
 #    filling and that has room for all of them; else into a new slice.
-# 4. A family for which nothing is desired keeps one slice, with neither ports nor endpoints.
+# 4. A family for which nothing is desired keeps one slice, with neither ports nor endpoints. While sources have yet to
+#    report none is made for that: it would be written again a moment later.
 # 5. A create and a delete of one family become an update that keeps the name.
 # 6. Creates go first, then updates, those that add before those that take away, then deletes.
 # Unlike upstream, a slice over its limit is split, and every update carries uid and resourceVersion.
@@ -64,11 +65,13 @@ def pack(
     taken: frozenset[str],
     triggered: str | None = None,
     memo: SliceMemo | None = None,
+    settled: bool = True,
 ) -> list[Change]:
     """The changes that make ``slices``, which are all ours, publish what ``buckets`` hold.
 
     ``taken`` are all names of slices known, of whomever; ``triggered`` is the trigger time for what is written, which
-    by itself causes no write. With the same ``memo`` in the next call its cost follows what changed.
+    by itself causes no write. ``settled`` as in ``plan.plan``. With the same ``memo`` in the next call its cost follows
+    what changed.
     """
     memo = SliceMemo() if memo is None else memo
     by_key = memo.hold(slices)
@@ -83,7 +86,7 @@ def pack(
         _place_the_rest(key, bucket, kept, frame.policy.max_endpoints_per_slice, together)
         drafts += kept
         gone += left_empty
-    _keep_placeholders(drafts, gone, frame)
+    _keep_placeholders(drafts, gone, frame, may_create=settled)
     _reuse(drafts, gone)
     return _changes(drafts, gone, frame, taken, triggered)
 
@@ -193,16 +196,18 @@ def _closest_to_full(drafts: list[Draft], number: int, limit: int) -> Draft | No
     return max(fitting, key=lambda draft: len(draft.endpoints), default=None)
 
 
-def _keep_placeholders(drafts: list[Draft], gone: list[Draft], frame: Frame) -> None:
+def _keep_placeholders(drafts: list[Draft], gone: list[Draft], frame: Frame, *, may_create: bool) -> None:
     """Step 4."""
     served = {draft.key.family for draft in drafts}
+    emptied = {draft.key.family for draft in gone}  # of these one is used again, which creates nothing
     for family in families_of(frame.service):
         if family in served:
             continue
         key = BucketKey(family, (), "")
         place = next((i for i, draft in enumerate(gone) if draft.key == key), None)
         if place is None:
-            drafts.append(Draft(key, None, []))
+            if may_create or family in emptied:
+                drafts.append(Draft(key, None, []))
             continue
         draft = gone.pop(place)
         assert draft.held is not None

@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 import pytest
 
 from extsync.config.checks import TcpSocket
-from extsync.engine.probing import STALE, Probing, Rule, probes_of
+from extsync.engine.probing import STALE, Probing
+from extsync.engine.rules import Rule, probes_of
 from extsync.errors import ConfigError
 from extsync.health.base import CheckContext, Passed, Request, Result
 from extsync.health.prober import Prober
 from extsync.health.target import Target, Timing
 from extsync.health.tcp import TcpCheck
-from extsync.model import UNKNOWN, Backend, Health, ProbeOverride, ServiceKey, Verdict
+from extsync.model import UNKNOWN, Backend, Health, ProbeOverride, ServiceKey, State, Verdict
 from extsync.plan.merge import Candidate, SourceSet, merge
 from extsync.plan.ports import PortSpec
 from extsync.seams.virtual import VirtualClock, virtual_time
@@ -40,7 +41,7 @@ def candidates(*backends: Backend | str, ports: tuple[PortSpec, ...] = PORTS) ->
 
 
 class Setup:
-    """A prober on scripted backends, all up; ``told`` are the services reported."""
+    """A prober on scripted backends, all up; ``told`` are the services reported, ``confirmed`` those in no hurry."""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
@@ -50,7 +51,8 @@ class Setup:
         self.upserts: list[int] = []
         self.told: list[ServiceKey] = []
         self.prober = _Counting(self.upserts, clock=self.clock, io=self.io, wake=lambda: None)
-        self.probing = Probing(self.prober, on_change=self.told.append)
+        self.confirmed: list[ServiceKey] = []
+        self.probing = Probing(self.prober, on_change=self.told.append, on_confirmed=self.confirmed.append)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -90,6 +92,34 @@ async def test_verdicts_are_aligned_with_the_candidates_and_reported_once_a_serv
         assert health(setup.probing.sync(ORDERS, found, checks)) == [Health.HEALTHY, None, Health.HEALTHY]
         assert setup.told == [ORDERS]
         assert setup.probing.undecided() == 0
+
+
+@virtual_time
+async def test_first_verdicts_that_confirm_what_is_published_are_in_no_hurry_until_the_last_one() -> None:
+    setup = Setup()
+    async with setup.running():
+        found = candidates(A, B)
+        setup.probing.sync(ORDERS, found, rules(), published={one.identity: State.READY for one in found})
+        while not setup.told:
+            assert setup.confirmed == [ORDERS] * (2 - setup.probing.undecided())
+            await setup.clock.sleep(0.01)
+            setup.probing.collect(0.0)
+        assert setup.probing.undecided() == 0
+        assert (setup.told, setup.confirmed) == ([ORDERS], [ORDERS])
+
+
+@pytest.mark.parametrize("published", [State.NOT_READY, None])
+@virtual_time
+async def test_a_first_verdict_that_is_news_is_told_at_once(published: State | None) -> None:
+    setup = Setup()
+    async with setup.running():
+        found = candidates(A, B)
+        states = {} if published is None else {one.identity: published for one in found}
+        setup.probing.sync(ORDERS, found, rules(), published=states)
+        while not setup.told:
+            await setup.clock.sleep(0.01)
+            setup.probing.collect(0.0)
+        assert (setup.probing.undecided(), setup.confirmed) == (1, [])
 
 
 @virtual_time

@@ -421,3 +421,15 @@ async def test_what_was_written_as_it_was_meant_is_not_planned_again() -> None:
         await rig.clock.sleep(5.0)
         plans = sum(rig.engine.status().plan_seconds.counts) - before
     assert plans <= 2  # the manifest, and the report of its source
+
+
+@virtual_time
+async def test_nothing_is_made_before_the_sources_have_reported() -> None:
+    rig = Rig()
+    async with rig.running(manifest("web", feed(), checks=[])):
+        await rig.clock.sleep(30.0)
+        assert not [request for request in rig.requests if request.is_write and request.kind is not Service]
+        rig.feed().found(A)
+        await rig.until(rig.agree("web", ready(A)), within=1.0)
+        made = [request.verb for request in rig.requests if request.is_write and request.kind is EndpointSlice]
+    assert made == ["create"]

@@ -10,6 +10,7 @@ from extsync.engine.options import Options
 from extsync.engine.probing import STALE
 from extsync.errors import Unavailable
 from extsync.kube.memory import Fault
+from extsync.model import Why
 from extsync.objects import Endpoints, EndpointSlice
 from extsync.plan.doubt import DoubtPolicy
 from extsync.seams.virtual import virtual_time
@@ -346,3 +347,19 @@ async def test_what_cannot_be_probed_for_long_stays_as_it_is_and_is_told_of(capl
         assert writes == []
         told = [record for record in caplog.records if record.message == f"{NAMESPACE}/orders: {STALE}"]
         assert [record.levelname for record in told] == ["WARNING"]
+
+
+@virtual_time
+async def test_after_a_restart_verdicts_that_confirm_what_is_published_are_looked_at_together() -> None:
+    rig = Rig()
+    addresses = [f"192.0.2.{number}" for number in range(1, 41)]
+    rig.up(*addresses)
+    orders = manifest("orders", rack(*addresses))
+    async with rig.running(orders):
+        await rig.until(rig.agree("orders", ready(*addresses)), within=2 * PERIOD)
+        await rig.restart(orders)
+        await rig.clock.sleep(PERIOD + TIMEOUT)
+        assert sum(rig.engine.status().plan_seconds.counts) < 10
+        ((_, decision),) = rig.engine.services().values()
+        assert decision is not None
+        assert {endpoint.why for endpoint in decision.judged} == {Why.HEALTHY}

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
+from extsync.changes import Create
 from extsync.engine.view import ClusterView, service_keys
 from extsync.errors import Unavailable
 from extsync.kube.memory import Fault
@@ -128,6 +130,50 @@ async def test_own_writes_are_read_at_once() -> None:
         assert [slice_.metadata.name for slice_ in view.current(ORDERS).slices] == ["x"]
         view.deleted(EndpointSlice, NAMESPACE, "x", str(written.metadata.uid))
         assert view.current(ORDERS).slices == ()
+
+
+@virtual_time
+async def test_what_the_watch_tells_of_an_own_write_before_its_answer_is_no_change() -> None:
+    rig = Rig()
+    viewed = Viewed(rig)
+    async with viewed.running() as view:
+        viewed.changed.clear()
+        with view.writing(ORDERS, [Create(msgspec.convert(slice_of("orders"), EndpointSlice), "")]):
+            rig.store.put(EndpointSlice, slice_of("orders"))
+            await rig.clock.sleep(SETTLED)
+            view.written(await rig.store.get(EndpointSlice, NAMESPACE, "x"))
+        assert len(view.current(ORDERS).slices) == 1
+        assert viewed.changed == []
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@virtual_time
+async def test_what_another_one_makes_of_an_object_under_way_is_a_change_once_the_write_is_over(answered: bool) -> None:
+    rig = Rig()
+    viewed = Viewed(rig)
+    async with viewed.running() as view:
+        viewed.changed.clear()
+        with view.writing(ORDERS, [Create(msgspec.convert(slice_of("orders"), EndpointSlice), "")]):
+            rig.store.put(EndpointSlice, slice_of("orders"))
+            own = await rig.store.get(EndpointSlice, NAMESPACE, "x")
+            rig.store.put(EndpointSlice, slice_of("orders", theirs="now"))
+            await rig.clock.sleep(SETTLED)
+            assert viewed.changed == []
+            if answered:
+                view.written(own)
+        assert viewed.changed == [ORDERS]
+
+
+@virtual_time
+async def test_what_happens_to_other_objects_while_one_is_written_is_a_change_at_once() -> None:
+    rig = Rig()
+    viewed = Viewed(rig)
+    async with viewed.running() as view:
+        viewed.changed.clear()
+        with view.writing(ORDERS, [Create(msgspec.convert(slice_of("orders"), EndpointSlice), "")]):
+            rig.store.put(Service, flat_service("orders"))
+            await rig.clock.sleep(SETTLED)
+            assert viewed.changed == [ORDERS]
 
 
 @virtual_time

@@ -150,6 +150,19 @@ def test_a_family_without_endpoints_keeps_a_placeholder_beside_the_other() -> No
     assert sorted((s.address_type, len(s.endpoints or ())) for s in cluster.ours) == [("IPv4", 1), ("IPv6", 0)]
 
 
+def test_no_placeholder_is_made_while_sources_have_yet_to_report() -> None:
+    cluster = made(many(1), small(2))
+    cluster.slices.clear()
+    for policy in (small(2), PackPolicy(endpoints=True)):
+        assert plan(KEY, cluster.current, (), policy, settled=False).changes.is_empty
+        assert plan(KEY, cluster.current, (), policy).changes.creates
+
+
+def test_while_sources_have_yet_to_report_the_last_slice_becomes_the_placeholder_all_the_same() -> None:
+    cluster = made(many(1), small(2))
+    assert plan(KEY, cluster.current, (), small(2), settled=False).changes.summary == "1 to update"
+
+
 def test_nothing_is_created_for_a_service_that_is_being_deleted() -> None:
     cluster = made(many(2), small(2))
     assert cluster.service is not None
