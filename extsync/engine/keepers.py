@@ -80,16 +80,16 @@ class Keepers:
         except StoreError:
             return ""
         holder = "" if lease is None else holder_of(lease.spec)
-        name = self._name(stamp.namespace)
+        name = self.lease(stamp.namespace)
         return f"a running extsync seems to keep it: Lease {name} names {holder}" if holder else ""
 
     # ---- asking ------------------------------------------------------------------------------------------------------
 
     async def _ask(self, namespace: str) -> str:
-        name = self._name(namespace)
+        name = self.lease(namespace)
         try:
             async with self._clock.timeout(self._patience):
-                holder = await self._living_holder(namespace)
+                holder = await self.living_holder(namespace)
         except TimeoutError:
             return f"{UNKNOWN}, as Lease {name} has not run out yet; give it time with --timeout, {ANYWAY}"
         except Forbidden as error:
@@ -102,8 +102,11 @@ class Keepers:
         cure = "stop it, or change the manifest there"
         return f"a running extsync keeps it: Lease {name} is held by {holder}; {cure}, {ANYWAY}"
 
-    async def _living_holder(self, namespace: str) -> str:
-        """Who holds the leader Lease, "" where nobody does: it is looked at until it changes or has run out."""
+    async def living_holder(self, namespace: str) -> str:
+        """Who holds the leader Lease, "" where nobody does: it is looked at until it changes or has run out.
+
+        Raises StoreError where it cannot be read.
+        """
         known = await self._read(namespace)
         if known is None:
             return ""
@@ -118,7 +121,8 @@ class Keepers:
                 return holder_of(seen.spec)
         return ""
 
-    def _name(self, namespace: str) -> str:
+    def lease(self, namespace: str) -> str:
+        """The leader Lease in ``namespace``, as people write it."""
         return f"{namespace}/{leader_lease(self._owner)}"
 
     async def _read(self, namespace: str) -> Lease | None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from extsync.changes import Change
 from extsync.engine.journal import Journal, Topic
+from extsync.engine.marks import Marks
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
 from extsync.engine.tally import PublishedTally, Tally, tally
@@ -24,6 +25,15 @@ log = logging.getLogger(__name__)
 RESTS: Final = "another replica writes for it; this one does not probe for it, as the setting standbyProbes says"
 
 
+class OtherWriter:
+    """Another process that writes a service: its mark (see ``marks``), what is said of it, when it last wrote."""
+
+    def __init__(self, mark: str, text: str, seen_at: float) -> None:
+        self.mark = mark
+        self.text = text
+        self.seen_at = seen_at
+
+
 class Kept:
     """A service that is kept: its state, its running sources and what was last said of it.
 
@@ -32,7 +42,8 @@ class Kept:
     before which no change of verdicts causes a look at it. ``leads``: this replica has led for it without a gap since
     the last look. ``reports`` are how many there were of each source, by outcome, ``journal`` is what was said
     lately. ``refused`` is of what there have been events, ``contested_fields`` are the conflicts of fields, in words,
-    and ``denied`` the denied backends, in words, of which there have been.
+    and ``denied`` the denied backends, in words, of which there have been. ``marks`` are on its objects, and
+    ``other_writer`` is who writes them besides this installation.
     """
 
     def __init__(self, state: ServiceState, sources: RunningSources, journal: Journal) -> None:
@@ -52,6 +63,8 @@ class Kept:
         self.unanswered: dict[ObjectKey, Change] = {}
         self.refused: frozenset[Refusal] = frozenset()
         self.contested_fields: frozenset[str] = frozenset()
+        self.marks = Marks()
+        self.other_writer: OtherWriter | None = None
         self.reports: Counter[tuple[str, Outcome]] = Counter()
         self._tidings = Tidings()
         self._remarked: frozenset[str] = frozenset()
@@ -75,12 +88,18 @@ class Kept:
         self.state.take_over(self.deference.take_over(now, max(patience, default=0.0)))
         self.rests_until = 0.0
         self.leads = True
+        self.marks.forget()
+        self.other_writer = None
 
     def rest(self) -> None:
         """Another replica writes for it and probes for it as well: what this one decided before is no more so."""
         self.state.rest()
         self.decision = None
         self.remarks = (RESTS,)
+
+    def of_others(self) -> list[str]:
+        """What there is to say of another process that writes the service, too."""
+        return [] if self.other_writer is None or not self.leads else [self.other_writer.text]
 
     def tell_sources(self, now: float) -> None:
         """Logs what turned in the sources: what leaves after a hold, and what is back."""

@@ -11,6 +11,7 @@ from extsync.engine.isolation import Isolation
 from extsync.engine.kept import Kept
 from extsync.engine.leading import Leadership
 from extsync.engine.options import Options
+from extsync.engine.other_writers import OtherWriters
 from extsync.engine.ownership import Ownership
 from extsync.engine.probing import Probing
 from extsync.engine.publishing import Publisher
@@ -54,6 +55,7 @@ class Reconciler:
         leadership: Leadership,
         recorder: Recorder,
         isolation: Isolation,
+        others: OtherWriters,
         *,
         store: Store,
         options: Options,
@@ -67,6 +69,7 @@ class Reconciler:
         self._leadership = leadership
         self._recorder = recorder
         self._isolation = isolation
+        self._others = others
         self._adoptees = Adoptees(store, timeout=options.request_timeout)
         self._ownership = Ownership(recorder)
         self._owner = options.owner
@@ -118,8 +121,9 @@ class Reconciler:
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
         self.plan_seconds.observe(clock.monotonic() - now)
         kept.tell_sources(now)
-        kept.report(decision, self._probing.remarks(key))
-        for at in filter(None, (decision.look_again, kept.deference.look_again)):
+        others_at = self._others.look(kept, current) if kept.leads else None
+        kept.report(decision, [*self._probing.remarks(key), *kept.of_others()])
+        for at in filter(None, (decision.look_again, kept.deference.look_again, others_at)):
             self._queue.add_after(key, max(SOONEST, at - now))
         if not kept.leads:
             kept.deference.note(candidates, decision.judged, verdicts, published, now)
@@ -134,6 +138,7 @@ class Reconciler:
             written = await self._publisher.write(kept, decision.plan.changes, current)
         if written.done and (decision.plan.notes or not all(map(is_as_sent, written.done))):
             self._queue.add(key)  # what was written may make room for more, or was changed on its way
+        self._others.wrote(kept, written)
         self._ownership.written(kept, written, current.service)
         return written
 

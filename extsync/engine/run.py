@@ -17,9 +17,11 @@ from extsync.engine.contests import Contests
 from extsync.engine.desired import Step
 from extsync.engine.explain import ServiceDetail, details
 from extsync.engine.isolation import Isolation
+from extsync.engine.keepers import Keepers
 from extsync.engine.leading import Alone, Concerns, Leadership
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.options import Options
+from extsync.engine.other_writers import PATIENCE, OtherWriters
 from extsync.engine.prober import make_prober
 from extsync.engine.probing import Probing
 from extsync.engine.publishing import Publisher
@@ -111,6 +113,14 @@ class Engine:
         )
         self._isolation = Isolation(self._probing, self._recorder, clock)
         self._services = Services(world, options, covers=self._view.covers, changed=self._queue.add)
+        self._others = OtherWriters(
+            Keepers(store, owner=options.owner, clock=clock, timeout=options.request_timeout, patience=PATIENCE),
+            self._leadership,
+            self._recorder,
+            owner=options.owner,
+            clock=clock,
+            changed=self._queue.add,
+        )
         self._reconciler = Reconciler(
             self._services,
             self._view,
@@ -120,6 +130,7 @@ class Engine:
             self._leadership,
             self._recorder,
             self._isolation,
+            self._others,
             store=store,
             options=options,
             clock=clock,
@@ -149,6 +160,7 @@ class Engine:
                 self._probing.watch_sentinels(self._options.sentinels)
                 tasks.create_task(self._collect_verdicts(), name="verdicts")
                 tasks.create_task(self._recorder.run(), name="events")
+                tasks.create_task(self._others.run(), name="other-writers")
                 tasks.create_task(feed.run(self._take), name="manifests")
                 if self._ranges is not None:
                     tasks.create_task(self._ranges.run(), name="ranges")

@@ -41,6 +41,7 @@ class ServiceStatus(msgspec.Struct, frozen=True):
     ``ready_places`` and ``other_places`` are the addresses times ports that the objects in the cluster show.
     ``transitions`` are how often the verdict on one of its endpoints became what it says. ``isolated``: its failing
     checks are not believed. ``leads``: this replica may write for it. ``suppressed`` is what the guard withholds.
+    ``another_writer``: another extsync of the same owner id writes it as well.
     """
 
     key: ServiceKey
@@ -54,6 +55,7 @@ class ServiceStatus(msgspec.Struct, frozen=True):
     isolated: bool
     leads: bool
     suppressed: Suppressed | None
+    another_writer: bool
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -110,6 +112,7 @@ def service_status(
         isolated=isolated,
         leads=leads,
         suppressed=None if kept.decision is None else kept.decision.suppressed,
+        another_writer=bool(kept.of_others()),
     )
 
 

@@ -26,6 +26,9 @@ QUIET = 600.0
 """Seconds after which a write that still stands ends the contention."""
 
 
+_ANOTHER = "another process of extsync with the same owner id"
+
+
 class Contest(msgspec.Struct, frozen=True):
     """What was written to one object last, when (monotonic seconds), and how often in a row that was what had been
     written before."""
@@ -82,6 +85,11 @@ def _content(obj: KubeObject) -> Any:
     return obj
 
 
+def is_of_extsync(obj: KubeObject) -> bool:
+    """Whether the last change of ``obj`` is known to be that of a process of extsync."""
+    return bool(obj.metadata.managed_fields) and rivals(obj) == _ANOTHER
+
+
 def rivals(obj: KubeObject | None) -> str:
     """Who wrote ``obj``, as it is before extsync changes it again, in words: the other field managers of the last
     change."""
@@ -92,7 +100,7 @@ def rivals(obj: KubeObject | None) -> str:
     others = [entry for entry in entries if entry.get("manager") != FIELD_MANAGER and _time(entry) >= ours]
     latest = max(map(_time, others), default="")
     names = dict.fromkeys(str(entry.get("manager")) for entry in others if _time(entry) == latest)
-    return " and ".join(names) or "another process of extsync with the same owner id"
+    return " and ".join(names) or _ANOTHER
 
 
 def _time(entry: Mapping[str, Any]) -> str:

@@ -72,6 +72,12 @@ OF_SERVICES: Final = (
         "Endpoints that the guard withholds from removal.",
         _SERVICE,
     ),
+    Described(
+        "gauge",
+        "extsync_service_another_writer",
+        "1 where another extsync with the same owner id, and another Lease or none, writes the service as well.",
+        _SERVICE,
+    ),
     Described("gauge", "extsync_source_backends", "Backends that count, of each source.", _SOURCE),
     Described(
         "gauge",

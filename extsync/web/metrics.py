@@ -76,6 +76,7 @@ def _add_service(families: Families, status: ServiceStatus) -> None:
     add("extsync_service_leads", service, status.leads)
     suppressed = len(status.suppressed.entries) if status.suppressed else 0
     add("extsync_service_suppressed_removals", service, suppressed)
+    add("extsync_service_another_writer", service, status.another_writer)
     for source in status.sources:
         labels = (*service, source.name)
         add("extsync_source_backends", labels, source.backends)

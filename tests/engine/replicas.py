@@ -128,7 +128,7 @@ class Replicas:
     def start(self, *manifests: dict[str, Any], **election: Any) -> Replica:
         """One more replica that keeps ``manifests``; ``election`` are fields of its Election."""
         name = f"replica-{len(self.all)}"
-        chosen = Election(namespace=NAMESPACE, owner=OWNER, identity=name, **election)
+        chosen = Election(**{"namespace": NAMESPACE, "owner": OWNER, "identity": name, **election})
         replica = Replica(self, name, chosen, manifests)
         self.all.append(replica)
         return replica

@@ -7,10 +7,23 @@ from typing import Any
 from extsync.engine.options import Options
 from extsync.kube.lease_timing import CLIENT_GO, Timing
 from extsync.kube.memory import Fault
-from extsync.objects import EndpointSlice
+from extsync.objects import EndpointSlice, Event
 from extsync.seams.virtual import virtual_time
 from tests.engine.replicas import Replicas, assert_in_order
-from tests.engine.support import NAMESPACE, PERIOD, PORT, THRESHOLD, A, B, Rig, manifest, not_ready, rack, ready
+from tests.engine.support import (
+    NAMESPACE,
+    PERIOD,
+    PORT,
+    THRESHOLD,
+    A,
+    B,
+    Rig,
+    key,
+    manifest,
+    not_ready,
+    rack,
+    ready,
+)
 
 FIRST = CLIENT_GO.lease_duration + 5.0
 """Seconds until a new Lease is held for the first time: it may be one that somebody deleted."""
@@ -285,3 +298,104 @@ async def test_what_the_leader_could_not_remove_the_next_one_does() -> None:
         assert stage.rig.has_service("orders")  # the one that writes has another manifest
         await first.stop()
         await stage.rig.until(lambda: not stage.rig.has_service("orders"), within=5)
+
+
+# ---- writers that no Lease keeps apart -------------------------------------------------------------------------------
+
+
+ELSEWHERE = "elsewhere"
+"""A namespace for Leases."""
+
+
+def with_elsewhere() -> Replicas:
+    stage = Replicas()
+    stage.up(A, B)
+    stage.rig.store.create_namespace(ELSEWHERE)
+    return stage
+
+
+def told(rig: Rig, reason: str) -> set[str]:
+    return {event["message"] for event in rig.store.dump(Event, NAMESPACE) if event["reason"] == reason}
+
+
+async def flapping(stage: Replicas, times: int) -> None:
+    """Gives both of two writers something to write, again and again."""
+    for number in range(times):
+        (stage.down if number % 2 == 0 else stage.up)(B)
+        await stage.rig.clock.sleep(SHOWN)
+
+
+@virtual_time
+async def test_a_replica_with_another_namespace_for_its_leases_is_told_of_by_both() -> None:
+    stage = with_elsewhere()
+    async with stage.running():
+        first = stage.start(orders(A, B))
+        await stage.led("orders", within=70.0)
+        other = stage.start(orders(A, B), namespace=ELSEWHERE)
+        await stage.rig.until(lambda: other.leads("orders"), within=70.0)
+        await flapping(stage, 12)
+        await stage.rig.clock.sleep(FIRST)
+        texts = told(stage.rig, "AnotherWriter")
+        cure = "run all replicas with leaderElection and one leaseNamespace, or give each installation an owner id"
+        assert all(cure in text for text in texts)
+        holders = {
+            f"{other.name} holds Lease elsewhere/extsync-default",
+            f"{first.name} holds Lease test/extsync-default",
+        }
+        assert {holder for holder in holders if any(holder in text for text in texts)} == holders
+        for replica in (first, other):
+            status = replica.engine.service_status(key("orders"))
+            assert status is not None
+            assert status.another_writer
+        await other.stop()
+        await stage.rig.clock.sleep(700)
+        status = first.engine.service_status(key("orders"))
+        assert status is not None
+        assert not status.another_writer
+        assert told(stage.rig, "AnotherWriterGone") == {"no other extsync has written it for 10 min"}
+
+
+@virtual_time
+async def test_a_replica_without_election_tells_of_the_elected_one_that_writes_as_well() -> None:
+    stage = Replicas()
+    stage.up(A, B)
+    async with stage.running():
+        elected = stage.start(orders(A, B))
+        await stage.led("orders", within=70.0)
+        rig = stage.rig
+        rig.up(A, B)
+        rig.start_anew(orders(A, B))  # the engine of the rig asks no Lease
+        for number in range(12):
+            (stage.down if number % 2 == 0 else stage.up)(B)
+            (rig.down if number % 2 == 0 else rig.up)(B)
+            await rig.clock.sleep(SHOWN)
+        await rig.clock.sleep(FIRST)
+        assert any(f"{elected.name} holds Lease test/extsync-default" in text for text in told(rig, "AnotherWriter"))
+        status = rig.engine.service_status(key("orders"))
+        assert status is not None
+        assert status.another_writer
+        await rig.stop()
+
+
+@virtual_time
+async def test_marks_that_are_left_from_another_lease_are_no_writer() -> None:
+    """A new namespace for the Leases, with all replicas of the old one ended."""
+    stage = with_elsewhere()
+    async with stage.running():
+        before = stage.start(orders(A, B), namespace=ELSEWHERE)
+        await stage.led("orders", within=70.0)
+        await stage.rig.until(stage.rig.agree("orders", ready(A, B)), within=PERIOD)
+        await before.stop()
+        stage.start(orders(A, B))
+        await stage.led("orders", within=70.0)
+        await flapping(stage, 6)
+        old = slice_marked(stage, "elsewhere/extsync-default/1/gone")  # somebody applies an old copy of a slice
+        await stage.rig.clock.sleep(FIRST)
+        assert old
+        assert told(stage.rig, "AnotherWriter") == set()
+
+
+def slice_marked(stage: Replicas, mark: str) -> dict[str, Any]:
+    [slice_] = stage.rig.slice_objects("orders")
+    slice_["metadata"]["annotations"]["extsync.dev/written-by"] = mark
+    return stage.rig.store.put(EndpointSlice, slice_)
