@@ -18,7 +18,7 @@ from extsync.health.record import Record, pace_of
 from extsync.health.scheduler import Scheduler
 from extsync.health.staleness import Staleness
 from extsync.health.target import Evidence, Probe, Sign, Stats, Target, latencies
-from extsync.health.thresholds import advance
+from extsync.health.thresholds import advance, in_transition
 from extsync.health.verdicts import conclude
 from extsync.health.wheel import tick_after
 from extsync.model import UNKNOWN, Health, Verdict
@@ -56,7 +56,9 @@ class Prober:
         self._wake = wake
         self._max_in_flight = max_in_flight
         self._descriptor_limit = descriptor_limit
-        self._scheduler = Scheduler(clock=clock, io=io, on_result=self._on_result, on_settled=self._tell)
+        self._scheduler = Scheduler(
+            clock=clock, io=io, on_result=self._on_result, on_lapse=self._on_lapse, on_settled=self._tell
+        )
         self._staleness = Staleness(
             clock=clock, endpoints=lambda: list(self._entries.values()), on_stale=self._on_stale
         )
@@ -219,6 +221,13 @@ class Prober:
             record.stale = False
             record.told = record.note
             self._conclude(record.target, self._entries[record.target])
+
+    def _on_lapse(self, record: Record) -> None:
+        """The prober stood still for so long that what comes next is not in a row with what was before."""
+        if in_transition(record.health, record.run):
+            was_failing, record.run = record.run < 0, 0
+            if was_failing:
+                self._note_sign(record.target)
 
     def _on_stale(self, records: list[Record]) -> None:
         for record in records:

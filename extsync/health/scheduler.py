@@ -12,6 +12,7 @@
    which is no evidence.
 4. Where the wheel turns over a second late, because the process was stopped or the machine suspended, the attempts that
    were missed are skipped and each probe goes on in its phase: no burst. Nor is a deadline that passed then evidence.
+   Where it stood still for longer than a result counts as evidence, those before and those after it are not in a row.
 5. A deadline counts only once everything that arrived before it has been read.
 """
 
@@ -40,7 +41,8 @@ class Scheduler:
     """Keeps records in their rhythm, at most ``capacity`` attempts at a time.
 
     ``on_result(record, failure, now)`` gets each result, None for a pass, and brings the record's health up to date, on
-    which its next attempt depends. ``on_settled()`` is called after each portion of work.
+    which its next attempt depends. ``on_lapse(record)`` is called where results so far begin no run any more.
+    ``on_settled()`` is called after each portion of work.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class Scheduler:
         clock: Clock,
         io: ProbeIO,
         on_result: Callable[[Record, str | None, float], None],
+        on_lapse: Callable[[Record], None],
         on_settled: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._on_result = on_result
+        self._on_lapse = on_lapse
         self._on_settled = on_settled
         self._wheel: Wheel[Record] = Wheel(clock, self._on_tick)
         self._attempts = Attempts(
@@ -127,8 +131,7 @@ class Scheduler:
                 if record.sock is not None:
                     self._expire(record, tick, drained)
                 elif late:
-                    self._skip(record, "skipped: it was not its turn in time")
-                    self._schedule_in_phase(record, tick)
+                    self._miss(record, "skipped: it was not its turn in time", tick, tick - due)
                 elif self._waiting or not self._has_room():
                     self._skip(record, "skipped: too many probes in flight")
                     self._waiting[record] = None
@@ -212,15 +215,15 @@ class Scheduler:
 
     def _expire(self, record: Record, tick: int, drained: bool) -> None:
         """The deadline of an attempt has come."""
-        late = tick - tick_at(record.began) - record.pace.timeout > _LATE
+        behind = tick - tick_at(record.began) - record.pace.timeout
+        late = behind > _LATE
         if not late and not drained:
             self._wheel.schedule(record, tick + 1)
             return
         stage = self._attempts.stage(record)
         self._attempts.abandon(record)
         if late:
-            self._skip(record, "skipped: the prober was held up")
-            self._schedule_in_phase(record, tick)
+            self._miss(record, "skipped: the prober was held up", tick, behind)
         else:
             timeout = record.probe.timing.timeout
             self._concluded(record, f"timed out after {timeout:g} s {stage}", self._clock.monotonic())
@@ -229,6 +232,13 @@ class Scheduler:
         self.skipped += 1
         record.skipped += 1
         record.outcome = reason
+
+    def _miss(self, record: Record, reason: str, tick: int, behind: int) -> None:
+        """The wheel turns ``behind`` ticks late for an attempt."""
+        self._skip(record, reason)
+        if behind > ticks(record.pace.lapse):
+            self._on_lapse(record)
+        self._schedule_in_phase(record, tick)
 
     def _schedule_in_phase(self, record: Record, tick: int) -> None:
         """Leaves out what was missed: the next attempt is the first that belongs after ``tick``."""

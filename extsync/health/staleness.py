@@ -4,7 +4,8 @@ The rule: a probe is stale once it has had no result for three periods and its t
 default failureThreshold takes to notice that an endpoint is dead, so that a verdict which is not stale is never older
 than one that probing would have overturned. Before the first result the time counts from when its attempt is due.
 
-Staleness is told and changes no verdict: that a probe was not made is no evidence (invariant 1 of docs/design.md).
+Staleness is told and changes no verdict: that a probe was not made is no evidence (invariant 1 of docs/design.md). But
+where the prober itself stood still for as long, results before and after that are not in a row (see scheduler).
 """
 
 from __future__ import annotations

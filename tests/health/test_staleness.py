@@ -6,8 +6,9 @@ import asyncio
 import errno
 
 import msgspec
+import pytest
 
-from extsync.health.target import Probe, Target, Timing
+from extsync.health.target import Probe, Sign, Target, Timing
 from extsync.model import Health
 from extsync.seams.virtual import VirtualLoop, virtual_time
 from extsync.seams.virtual_net import BlackHole, Failing, Listening
@@ -127,6 +128,38 @@ async def test_what_is_left_behind_by_a_suspension_is_stale_until_it_is_probed_a
         await bench.sleep(11)
         assert stale(bench) == (False, False, 0)
         assert bench.prober.verdict("a").health is Health.HEALTHY
+
+
+@pytest.mark.parametrize(("stopped", "failures"), [(20.0, 3), (3600.0, 2 + 3)])
+@virtual_time
+async def test_failures_before_and_after_a_long_stop_are_not_in_a_row(stopped: float, failures: int) -> None:
+    """Right after it, as when a laptop wakes up, the network is often not there yet."""
+    async with probing() as bench:
+        bench.script(LISTENING)
+        bench.prober.upsert([target(timing=TIMING, immediate=False)])
+        await bench.sleep(31)
+        bench.script(Failing(errno.ECONNREFUSED))
+        await bench.sleep(20)
+        assert [(one.run, one.health) for one in bench.prober.evidence("a")] == [(-2, Health.HEALTHY)]
+        stand_still(stopped)
+        while bench.prober.verdict("a").health is Health.HEALTHY:
+            await bench.sleep(1)
+        assert bench.prober.evidence("a")[0].failed == failures
+
+
+@virtual_time
+async def test_what_failed_before_a_long_stop_and_not_after_it_is_told_to_fail_no_more() -> None:
+    async with probing() as bench:
+        bench.script(LISTENING)
+        bench.prober.upsert([target(timing=TIMING, immediate=False)])
+        await bench.sleep(31)
+        bench.script(Failing(errno.ECONNREFUSED))
+        await bench.sleep(20)
+        assert bench.prober.drain_signs()[-1] == ("a", Sign(True, True))
+        bench.script(LISTENING)
+        stand_still(3600)
+        await bench.sleep(11)
+        assert bench.prober.drain_signs()[-1] == ("a", Sign(False, True))
 
 
 @virtual_time
