@@ -63,6 +63,11 @@ class Guarding:
         self._credits: Mapping[str, float] = {}
         self._in_place: frozenset[str] = frozenset()
 
+    @property
+    def known_hash(self) -> str:
+        """The name of the removal that is withheld as the objects say; "" for none."""
+        return self._written.hash if self._written.withheld else ""
+
     def follow(self, policy: GuardPolicy, sources: Sequence[Source]) -> None:
         """Takes up a manifest. What a source has been seen to have stays known while there is one of its name."""
         self._policy = policy

@@ -37,7 +37,8 @@ class OtherWriter:
 class Kept:
     """A service that is kept: its state, its running sources and what was last said of it.
 
-    ``frozen``: its failures are not believed. ``withheld`` is the hash of the removal of which an event tells.
+    ``frozen``: its failures are not believed. ``withheld`` is the hash of the removal of which an event tells,
+    None where that is for the objects to say.
     ``unanswered`` are writes of which it is not known whether they were made. ``rests_until`` is the monotonic time
     before which no change of verdicts causes a look at it. ``leads``: this replica has led for it without a gap since
     the last look. ``reports`` are how many there were of each source, by outcome, ``journal`` is what was said
@@ -59,7 +60,7 @@ class Kept:
         self.leads = False
         self.deference = Deference()
         self.denied: frozenset[str] = frozenset()
-        self.withheld = ""
+        self.withheld: str | None = None
         self.unanswered: dict[ObjectKey, Change] = {}
         self.refused: frozenset[Refusal] = frozenset()
         self.contested_fields: frozenset[str] = frozenset()
@@ -88,6 +89,7 @@ class Kept:
         self.state.take_over(self.deference.take_over(now, max(patience, default=0.0)))
         self.rests_until = 0.0
         self.leads = True
+        self.withheld = None
         self.marks.forget()
         self.other_writer = None
 

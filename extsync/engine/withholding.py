@@ -12,15 +12,23 @@ log = logging.getLogger(__name__)
 
 
 def record(kept: Kept, service: Service | None, recorder: Recorder) -> None:
-    """Puts an event on the Service where a removal begins to be withheld, becomes another one, or is so no more."""
-    guarding, told = kept.state.guarding, kept.withheld
+    """Puts an event on the Service where a removal begins to be withheld, becomes another one, or is so no more.
+
+    What was withheld when this replica began to lead has been told by the one that led before, or by the last process.
+    """
+    guarding = kept.state.guarding
     suppressed = guarding.suppressed
+    if service is None or (suppressed is None and guarding.found.is_open):  # nobody knows yet whether something is
+        return
+    if kept.withheld is None:
+        kept.withheld = guarding.known_hash
     now = "" if suppressed is None else suppressed.hash
-    if now == told or service is None:
+    if now == kept.withheld:
         return
     kept.withheld = now
     if suppressed is not None:
         recorder.tell(service, "Warning", "RemovalSuppressed", suppressed.summary)
     else:
-        log.info("%s: nothing is withheld any more: %s", kept.state.key, guarding.ended)
-        recorder.tell(service, "Normal", "RemovalReleased", guarding.ended)
+        why = guarding.ended or "what was withheld when extsync began to lead is named again, or has left"
+        log.info("%s: nothing is withheld any more: %s", kept.state.key, why)
+        recorder.tell(service, "Normal", "RemovalReleased", why)

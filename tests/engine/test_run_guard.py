@@ -260,6 +260,40 @@ async def test_the_hash_of_a_removal_outlives_a_restart() -> None:
 
 
 @virtual_time
+async def test_a_removal_is_told_once_also_where_extsync_is_restarted_meanwhile() -> None:
+    rig = Rig()
+    rig.feed().found(*TEN)
+    async with rig.running(orders()):
+        await rig.until(rig.agree("orders", ready(*TEN)), within=2)
+        rig.feed().found(TEN[0])
+        await rig.clock.sleep(5)
+        await rig.restart(orders())
+        await rig.clock.sleep(5)
+        assert [reason for reason, _ in events(rig)] == ["RemovalSuppressed"]
+        rig.feed().found(*TEN)
+        await rig.clock.sleep(5)
+        assert [reason for reason, _ in events(rig)] == ["RemovalSuppressed", "RemovalReleased"]
+
+
+@virtual_time
+async def test_what_is_over_when_a_new_process_has_looked_is_told_to_be_over() -> None:
+    rig = Rig()
+    rig.feed().found(*TEN)
+    async with rig.running(orders()):
+        await rig.until(rig.agree("orders", ready(*TEN)), within=2)
+        rig.feed().found(TEN[0])
+        await rig.clock.sleep(5)
+        await rig.stop()
+        rig.feeds.clear()
+        rig.start_anew(orders())
+        await rig.clock.sleep(5)
+        assert [reason for reason, _ in events(rig)] == ["RemovalSuppressed"], "the source has said nothing yet"
+        rig.feed().found(*TEN)
+        await rig.clock.sleep(5)
+        assert [reason for reason, _ in events(rig)] == ["RemovalSuppressed", "RemovalReleased"]
+
+
+@virtual_time
 async def test_time_in_which_the_source_fails_counts_for_nothing_after_a_restart_either() -> None:
     rig = Rig()
     rig.feed().found(*TEN)
