@@ -210,3 +210,23 @@ def test_apply_leaves_alone_what_a_replica_keeps(stage: Stage, extsync_kubeconfi
     taken = extsync("apply", "-f", path, "--take-over", "--allow-empty", kubeconfig=extsync_kubeconfig)
     assert taken.returncode == 0, taken.stderr
     wait_for(lambda: set(stage.cluster.ready("s0")) == {"192.0.2.1", "192.0.2.2"}, "what the running one keeps")
+
+
+def test_a_replica_that_asks_no_lease_is_told_of_by_itself_and_by_the_one_that_does(
+    stage: Stage, extsync_kubeconfig: Path, tmp_path: Path
+) -> None:
+    """The elected one knows by the field manager who wrote without a stamp, the other one by the Lease that is held."""
+    elected = stage.start()
+    wait_for(stage.published, "endpoints")
+    log = tmp_path / "alone.log"
+    beside = Running("-f", tmp_path / "manifests.yaml", "--listen", "none", kubeconfig=extsync_kubeconfig, log=log)
+
+    def told() -> set[str]:
+        events = json.loads(stage.cluster.kubectl("get", "events", "-o", "json"))["items"]
+        return {event["message"] for event in events if event["reason"] == "AnotherWriter"}
+
+    with beside, stage.flapping.flaps():
+        by_lease = f"{elected} holds Lease {stage.cluster.namespace}/extsync-default"
+        wait_for(lambda: any(by_lease in text for text in told()), "word of the elected one")
+        wait_for(lambda: any("it has no leader election" in text for text in told()), "word of the other one")
+    assert "another extsync with owner id 'default' writes it as well" in log.read_text()
