@@ -9,59 +9,57 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from operator import is_not
-from typing import TypeAlias
 
 import msgspec
 
 from extsync.config.sources import Source
-from extsync.engine.carried import CARRIED
 from extsync.engine.found import Found, Had
-from extsync.model import Backend, Endpoint, Identity
+from extsync.engine.suppression import Suppression
+from extsync.model import Backend, Endpoint
 from extsync.objects import Service
 from extsync.plan.changes import Changes
 from extsync.plan.evidence import DRIFT, MOST_SOURCES, Evidence, batches, digest, newest, steps, with_evidence
-from extsync.plan.guard import Guard, GuardPolicy, Withheld
+from extsync.plan.guard import Guard, GuardPolicy
 from extsync.plan.merge import Merged, SourceSet
 from extsync.plan.published import Published
-from extsync.plan.suppressed import ALLOW_ANNOTATION, Share, Suppressed, removal_hash, text_of
+from extsync.plan.suppressed import ALLOW_ANNOTATION, Suppressed
 from extsync.sources.part import backend_key
-
-AnyWithheld: TypeAlias = Withheld[Backend] | Withheld[Endpoint]
 
 
 class Guarding:
     """What the guards of one service remember."""
 
     def __init__(self) -> None:
-        self.suppressed: Suppressed | None = None
-        """What is withheld, as of the latest look."""
-        self.ended = ""
-        """What became of the removal that was withheld last."""
         self.found = Found()
         """What was found published after the start."""
         self.sources: tuple[Source, ...] = ()
         """The sources that are guarded."""
         self.lasting = True
         """False in a process that ends soon: it leaves evidence behind only where it writes anyway."""
+        self._suppression = Suppression()
         self._policy = GuardPolicy()
         self._is_alone = True
         self._guards: dict[str, Guard[Backend]] = {}
         self._usable: dict[str, tuple[tuple[Backend, ...], frozenset[Backend], tuple[Backend, ...]]] = {}
         self._lets_all = False
         self._let_through: tuple[float, float] = (0.0, 0.0)
-        self._since = 0.0
-        self._until: tuple[float, float] | None = None
-        self._asked: list[object] = []
         self._check_at: float | None = None
         self._next_note = float("-inf")
-        self._withheld: tuple[tuple[Identity, str, AnyWithheld], ...] = ()
-        self._entries: tuple[Identity, ...] = ()
         self._read: Published | None = None
         self._written = Evidence()
         self._left: dict[str, list[tuple[float, int]]] | None = None
         self._credits: Mapping[str, float] = {}
         self._in_place: frozenset[str] = frozenset()
+
+    @property
+    def suppressed(self) -> Suppressed | None:
+        """What is withheld, as of the latest look."""
+        return self._suppression.suppressed
+
+    @property
+    def ended(self) -> str:
+        """What became of the removal that was withheld last."""
+        return self._suppression.ended
 
     @property
     def known_hash(self) -> str:
@@ -97,7 +95,7 @@ class Guarding:
             return
         self._read = published
         self._written = newest(published.objects)
-        self._agree()
+        self._suppression.agree(self._written)
         if self._left is not None:
             return
         self._left = {
@@ -108,15 +106,6 @@ class Guarding:
         for name, guard in self._guards.items():
             for at, number in self._left.get(name, ()):
                 guard.remember_left(at, number)
-
-    def _agree(self) -> None:
-        """Of several replicas the one that writes says since when a removal is withheld: so it has one name on all of
-        them, and what is let through on one is let through on all."""
-        suppressed, since = self.suppressed, self._written.since
-        if suppressed is None or since in (0.0, self._since):
-            return
-        if removal_hash(suppressed.entries, since) == self._written.hash:
-            self._since = since
 
     def look(
         self,
@@ -196,65 +185,18 @@ class Guarding:
         yield from (guard.due() for guard in self._all())
         yield self._check_at
 
-    # ---- what is withheld --------------------------------------------------------------------------------------------
-
     def conclude(self, merged: Merged, *, now: float, wall: float) -> None:
         """Works out what is withheld by now, of what ``merged`` has."""
-        before = self.suppressed
-        asked: list[object] = [merged, *(guard.kept for guard in self._all())]
-        if len(asked) != len(self._asked) or any(map(is_not, asked, self._asked)):
-            self._asked = asked
-            self._withheld = tuple(sorted(self._find_withheld(merged), key=lambda one: text_of(one[0])))
-            self._entries = tuple(identity for identity, _, _ in self._withheld)
-        if not self._withheld:
-            if before is not None:
-                self.ended = self.ended or _end_of(before, merged)
-            self.suppressed, self._since = None, 0.0
-            return
-        entries = self._entries
-        if not self._since:
-            self._since = self._written.since if self._is_known(entries) else float(round(wall))
-        self.ended = ""
-        numbers = Counter(source for _, source, _ in self._withheld)
-        shares = [Share(name, numbers[name], guard.out_of) for name, guard in self._guards.items() if numbers[name]]
-        if self.found.guard is not None and numbers[CARRIED]:
-            shares.append(Share("", numbers[CARRIED], self.found.guard.out_of))
-        is_same = before is not None and before.entries is entries and before.since == self._since
-        hash_ = before.hash if before is not None and is_same else removal_hash(entries, self._since)
-        self.suppressed = Suppressed(entries, tuple(shares), self._since, self._confirmed_at(now, wall), hash_)
-
-    def _is_known(self, entries: Sequence[Identity]) -> bool:
-        """Whether the removal of these began to be withheld before this process started."""
-        written = self._written
-        if not written.since:
-            return False
-        return removal_hash(entries, written.since) == written.hash or any(
-            digest(one) in self._credits for one in entries
+        self._suppression.conclude(
+            merged,
+            self._guards,
+            self.found.guard,
+            written=self._written,
+            credited=self._credits,
+            confirm_after=self._policy.confirm_after,
+            now=now,
+            wall=wall,
         )
-
-    def _find_withheld(self, merged: Merged) -> Iterator[tuple[Identity, str, AnyWithheld]]:
-        owners: dict[object, AnyWithheld] = {
-            (name, backend_key(one.entry)): one for name, guard in self._guards.items() for one in guard.withheld
-        }
-        if self.found.guard is not None:
-            owners.update({(CARRIED, text_of(one.entry.identity)): one for one in self.found.guard.withheld})
-        if not owners:
-            return
-        for candidate in merged.candidates:
-            is_found = candidate.source == CARRIED
-            key = text_of(candidate.identity) if is_found else backend_key(candidate.backend)
-            if (one := owners.get((candidate.source, key))) is not None:
-                yield candidate.identity, candidate.source, one
-
-    def _confirmed_at(self, now: float, wall: float) -> float | None:
-        """When the last of it confirms itself, by the wall clock; the same for as long as nothing changes."""
-        times = [one.leaves_at(self._policy.confirm_after) for _, _, one in self._withheld]
-        known = [time for time in times if time is not None]
-        if len(known) < len(times):
-            self._until = None
-        elif self._until is None or self._until[0] != max(known):
-            self._until = max(known), wall + max(known) - now
-        return None if self._until is None else self._until[1]
 
     # ---- letting through ---------------------------------------------------------------------------------------------
 
@@ -267,11 +209,11 @@ class Guarding:
         if self.suppressed is None:
             return False
         named = None if service is None else service.annotations.get(ALLOW_ANNOTATION)
-        by_another = bool(self._written.allowed) and self._written.allowed == self._since
+        by_another = bool(self._written.allowed) and self._written.allowed == self._suppression.since
         if not (self._lets_all or by_another or named == self.suppressed.hash):
             return False
-        self.ended = f"{len(self.suppressed.entries)} endpoints leave: somebody let the removal through"
-        self._let_through = self._since, wall
+        self._suppression.ended = f"{len(self.suppressed.entries)} endpoints leave: somebody let the removal through"
+        self._let_through = self._suppression.since, wall
         for guard in self._all():
             guard.allow(now)
         return True
@@ -302,7 +244,7 @@ class Guarding:
             return bool(written.withheld) and not self.found.is_open
         if written.hash != suppressed.hash:
             return True
-        seconds = [one.confirmed(now) for _, _, one in self._withheld]
+        seconds = [one.confirmed(now) for _, _, one in self._suppression.withheld]
         return written.is_off(min(seconds), max(seconds), wall, self._policy.confirm_after)
 
     def _evidence(self, now: float, wall: float) -> Evidence:
@@ -329,17 +271,8 @@ class Guarding:
             )
         return msgspec.structs.replace(
             kept,
-            since=self._since,
+            since=self._suppression.since,
             hash=suppressed.hash,
             counting=suppressed.until is not None,
-            withheld=batches((identity, one.confirmed(now)) for identity, _, one in self._withheld),
+            withheld=batches((identity, one.confirmed(now)) for identity, _, one in self._suppression.withheld),
         )
-
-
-def _end_of(before: Suppressed, merged: Merged) -> str:
-    """What became of what was withheld, in words."""
-    there = {candidate.identity for candidate in merged.candidates}
-    gone = sum(identity not in there for identity in before.entries)
-    if not gone:
-        return "every backend that was withheld from removal is named again"
-    return f"{gone} endpoints leave: the removal has lasted for long enough, or is no longer a large one"
