@@ -22,6 +22,7 @@ from benchmarks import (
     consul,
     dns,
     engine,
+    failover,
     kept,
     plan,
     probes,
@@ -94,6 +95,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "memory": engine.memory,
     "sync": sync.rows,
     "restart": restart.rows,
+    "failover": failover.rows,
 }
 
 

@@ -3,6 +3,7 @@
 A webhook of somebody else that hangs makes each write that it is asked about last until its time-out. As such a webhook
 mostly stands for namespaces, a service is suspect, too, that is in one where a write has had no answer and none has
 succeeded since. For either kind there are so many lanes, and who finds them taken waits outside, not in a worker.
+One that fails again and again says nothing of the others once something was written beside it.
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ class Lanes:
 
     def unanswered(self, key: ServiceKey) -> None:
         """A write of the service had no answer."""
+        if key not in self._failed:
+            self._suspect[key.namespace] = None
         self._failed[key] = None
-        self._suspect[key.namespace] = None
 
     def answered(self, key: ServiceKey, *, written: bool) -> list[ServiceKey]:
         """The server has answered whatever was asked for the service; returns who is to be tried now."""

@@ -133,7 +133,7 @@ def trigger_time(seconds: float) -> str:
     """A wall-clock time as Kubernetes writes trigger times: RFC 3339 in UTC with nanoseconds."""
     whole = int(seconds // 1)
     nanoseconds = min(int((seconds - whole) * 1_000_000_000), 999_999_999)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+    return f"{datetime.fromtimestamp(whole, UTC).isoformat()[:19]}.{nanoseconds:09d}Z"
 
 
 def is_headless(service: Service) -> bool:

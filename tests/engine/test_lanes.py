@@ -87,6 +87,16 @@ def test_a_write_that_succeeds_frees_its_namespace() -> None:
     assert lanes.enter(BAD[3])
 
 
+def test_what_fails_again_after_others_were_written_holds_up_nobody() -> None:
+    lanes = Lanes(1)
+    failing(lanes, BAD[0])
+    assert lanes.enter(BAD[1])
+    lanes.answered(BAD[1], written=True)
+    lanes.leave(BAD[1])
+    failing(lanes, BAD[0])
+    assert all(lanes.enter(key) for key in BAD[1:])
+
+
 def test_an_answer_that_is_a_refusal_frees_nobody_else() -> None:
     lanes = Lanes(1)
     failing(lanes, BAD[0])
