@@ -16,7 +16,6 @@ import yaml
 from tests.api.extsync_command import Running, write
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.processes import free_ports
-from tests.deploy.chart import one
 
 HASTE = {
     "EXTSYNC_LEASE_DURATION": "3s",
@@ -32,7 +31,7 @@ ACCOUNT = "extsync:extsync"
 
 @dataclass(frozen=True)
 class Installed:
-    """``container`` is that of the Deployment; ``folder`` stands for /etc/extsync; it is served on ``port``."""
+    """``container`` is that of the Deployment or CronJob, ``folder`` is its /etc/extsync; it is served on ``port``."""
 
     container: dict[str, Any]
     kubeconfig: Path
@@ -43,10 +42,15 @@ class Installed:
         """Makes these, and no others, the manifests that are mounted."""
         write(self.folder / "manifests" / "all.yaml", *manifests)
 
+    @property
+    def arguments(self) -> list[str]:
+        """Those of the container."""
+        return [self._here(argument) for argument in self.container["args"]]
+
     def run(self) -> Running:
         """``extsync run`` in ``HASTE``."""
-        arguments = [self._here(argument) for argument in self.container["args"]]
-        assert arguments.pop(0) == "run"
+        command, *arguments = self.arguments
+        assert command == "run"
         theirs = {variable["name"]: self._here(variable["value"]) for variable in self.container["env"]}
         assert theirs.pop("EXTSYNC_LISTEN") == ":9440"
         return Running(
@@ -66,7 +70,9 @@ def install(control_plane: ControlPlane, kustomization: Path, folder: Path) -> I
     """Applies what is in the folder ``kustomization``; ``folder`` is an empty one of the test's own."""
     control_plane.kubectl("apply", "--server-side", "-k", str(kustomization))
     objects = list(yaml.safe_load_all(control_plane.kubectl("kustomize", str(kustomization))))
-    [container] = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    [maker] = [obj["spec"] for obj in objects if obj["kind"] in ("Deployment", "CronJob")]
+    maker = maker["jobTemplate"]["spec"] if "jobTemplate" in maker else maker
+    [container] = maker["template"]["spec"]["containers"]
     token = control_plane.kubectl("-n", "extsync", "create", "token", "extsync").strip()
     content = json.loads(control_plane.kubeconfig("guest").read_text())
     content["users"][0]["user"] = {"token": token}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from tests.deploy.test_dashboard import queries
 from tests.servers.programs import Programs
 from tests.servers.prometheus import Prometheus
 
+DOCKERFILE = KUSTOMIZE.parents[1] / "Dockerfile"
 BASE = KUSTOMIZE / "base"
 MONITORING = KUSTOMIZE / "components" / "monitoring"
 QUICK = {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 1}
@@ -88,12 +93,15 @@ def test_an_alert_finds_the_service_whose_backend_broke(
         told = promtool(prometheus_programs, "check", "metrics", stdin=scrape(installed.port))
         assert (told.returncode, told.stderr.decode()) == (0, "")
 
+        assert health(installed.port) == 0
+
         backend.stop()
         wait_for(lambda: cluster.ready() == {"192.0.2.1": False}, "failure")
         wait_for(lambda: prometheus.alerts()["EndpointDown"] == "pending", "alert")
         assert {name for name, state in prometheus.alerts().items() if state != "inactive"} == {"EndpointDown"}
         backend.start()
         wait_for(lambda: prometheus.alerts()["EndpointDown"] == "inactive", "end of the alert")
+    assert health(installed.port) == 1
 
 
 def unanswered(prometheus: Prometheus) -> list[str]:
@@ -105,6 +113,14 @@ def unanswered(prometheus: Prometheus) -> list[str]:
         if not prometheus.query(text) and not place.startswith(quiet):
             found.append(place)
     return found
+
+
+def health(port: int) -> int:
+    """The exit status of the health check of the image, for an extsync that is served on ``port``."""
+    [command] = re.findall(r"^HEALTHCHECK .*\\\n +CMD (.*)$", DOCKERFILE.read_text(), re.MULTILINE)
+    program, *arguments = json.loads(command.replace(":9440/", f":{port}/"))
+    assert program == "python"
+    return subprocess.run([sys.executable, *arguments], stderr=subprocess.DEVNULL, timeout=20, check=False).returncode
 
 
 def scrape(port: int) -> bytes:

@@ -26,6 +26,7 @@ from tests.cluster.waiting import wait_for
 from tests.deploy.chart import KUSTOMIZE
 
 BASE = KUSTOMIZE / "base"
+OVERLAYS = KUSTOMIZE / "overlays"
 UNSEEN = {("create", "services"), ("update", "services/finalizers")}
 """Asked for by the API server itself, in the name of who applies a Service or names one as owner: in no audit log."""
 
@@ -115,6 +116,33 @@ def test_without_a_right_that_no_audit_log_shows_nothing_can_be_written(
     assert done.returncode == 1
     assert not cluster.slices()
     assert "has the rights that extsync needs" in done.stderr
+
+
+def test_the_rights_in_one_namespace_are_enough_for_its_services(control_plane: ControlPlane, tmp_path: Path) -> None:
+    control_plane.kubectl("create", "namespace", "shop")
+    shop = Cluster(control_plane.kubectl, "shop")
+    installed = install(control_plane, OVERLAYS / "namespaced", tmp_path)
+    try:
+        installed.manifests(manifest("shop", [{"address": "192.0.2.1"}]))
+        with installed.run() as running:
+            wait_for(lambda: shop.ready() == {"192.0.2.1": True}, "endpoints")
+            assert "forbidden" not in running.log.read_text().lower()
+    finally:
+        remove(control_plane, OVERLAYS / "namespaced")
+        control_plane.kubectl("delete", "--wait=false", "namespace", "shop")
+
+
+def test_what_is_scheduled_applies_with_the_rights_that_it_has(
+    control_plane: ControlPlane, cluster: Cluster, tmp_path: Path
+) -> None:
+    installed = install(control_plane, OVERLAYS / "scheduled", tmp_path)
+    try:
+        installed.manifests(manifest(cluster.namespace, [{"address": "192.0.2.1"}]))
+        done = extsync(*installed.arguments, kubeconfig=installed.kubeconfig)
+    finally:
+        remove(control_plane, OVERLAYS / "scheduled")
+    assert done.returncode == 0, done.stderr
+    assert cluster.ready() == {"192.0.2.1": True}
 
 
 async def _tell_twice(kubeconfig: Path, cluster: Cluster) -> None:
