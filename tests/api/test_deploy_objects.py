@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from tests.cluster.control_plane import ControlPlane
 from tests.deploy.chart import ALONE, EVERYTHING, KUSTOMIZE, OF_TWO_NAMESPACES, Objects, one, template
+from tests.deploy.install_page import shown
 from tests.helm.fixtures import Helm
 
 CRDS = Path(__file__).parents[1] / "deploy" / "monitoring-crds.yaml"
@@ -62,6 +64,19 @@ def test_a_field_that_the_operator_does_not_know_would_be_seen(prepared: Control
     monitor["spec"]["endpoints"][0]["honourLabels"] = True
     with pytest.raises(subprocess.CalledProcessError):
         prepared.kubectl("apply", *FLAGS, "-f", "-", stdin=yaml.safe_dump(monitor))
+
+
+def test_the_api_server_accepts_the_overlay_that_the_documentation_shows(
+    prepared: ControlPlane, tmp_path: Path
+) -> None:
+    shutil.copytree(KUSTOMIZE, tmp_path / "deploy" / "kustomize")
+    place = tmp_path / "mine"
+    place.mkdir()
+    (place / "kustomization.yaml").write_text(shown("kustomization.yaml"))
+    for name in ("orders.yaml", "web.yaml"):
+        shutil.copy(KUSTOMIZE / "base" / "manifests" / "orders.yaml", place / name)
+    accepted = prepared.kubectl("apply", *FLAGS, "-k", str(place)).split()
+    assert "servicemonitor.monitoring.coreos.com/extsync" in accepted
 
 
 # ---- Pod Security

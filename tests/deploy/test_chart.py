@@ -27,6 +27,7 @@ def test_helm_lint_has_nothing_to_say(helm: Helm, values: dict[str, Any]) -> Non
         ({"replicas": 2, "leaderElection": False}, "replicas: without leaderElection"),
         ({"image": {"digest": "latest"}}, "/image/digest"),
         ({"settings": {"listen": ":80"}}, "/settings/listen"),
+        ({"settings": {"logFromat": "json"}}, "logFromat"),
         ({"env": [{"name": "EXTSYNC_FILE_ROOTS", "value": "/"}]}, "/env/0/name"),
         ({"manifests": {"../etc": ""}}, "'/manifests'"),
         ({"serviceMonitor": {"interval": "often"}}, "/serviceMonitor/interval"),
