@@ -63,7 +63,7 @@ CASES = (
         "EndpointDown",
         "nothing is ready for half a minute only",
         _of("1x40", "0x40", {AVAILABLE: ("2x8 0x1 2x30", "2x8 0x1 2x30")}),
-        at="2m45s",
+        at="2m30s",
     ),
     Case(
         "EndpointDown",
@@ -94,6 +94,12 @@ CASES = (
         _of("1x60", "0x60", {AVAILABLE: ("3x60", "3x60"), NOT_READY: ("0x60", "0x60")}),
         at="10m",
     ),
+    Case(
+        "EndpointDegraded",
+        "one flaps",
+        _of("1x60", "0x60", {AVAILABLE: ("2x60", "2x60"), NOT_READY: ("0x4 1x6 0x50", "0x4 1x6 0x50")}),
+        at="2m30s",
+    ),
     # ---- EndpointMetricsAbsent
     Case("EndpointMetricsAbsent", "nobody is scraped", {"up": "1x60"}, at="6m", severity="critical", fires=_ABSENT),
     Case(
@@ -104,6 +110,7 @@ CASES = (
         severity="critical",
         fires=_ABSENT,
     ),
+    Case("EndpointMetricsAbsent", "it is not scraped for a moment", {BUILD: "1x4 stale _x4 1x40"}, at="1m45s"),
     Case(
         "EndpointMetricsAbsent",
         "it keeps nothing yet",
@@ -124,7 +131,7 @@ CASES = (
         at="6m",
         fires=({"instance": "b"}, "b has not read the cluster and its manifests"),
     ),
-    Case("ExtsyncNotSynced", "a replica starts", {'extsync_synced{instance="a"}': "0x12 1x48"}, at="10m"),
+    Case("ExtsyncNotSynced", "a replica starts", {'extsync_synced{instance="a"}': "0x12 1x48"}, at="3m"),
     Case(
         "ExtsyncNoLeader",
         "two replicas wait for a Lease",
@@ -146,7 +153,7 @@ CASES = (
             'extsync_leader{namespace="extsync",lease="extsync-default",instance="a"}': "1x8 0x40",
             'extsync_leader{namespace="extsync",lease="extsync-default",instance="b"}': "0x10 1x40",
         },
-        at="2m45s",
+        at="2m30s",
     ),
     Case("ExtsyncNoLeader", "there is no leader election", {BUILD: "1x60"}, at="10m"),
     Case(
@@ -172,9 +179,15 @@ CASES = (
     ),
     Case(
         "ExtsyncWritesFailing",
-        "it is long over",
-        {ERRORS % ("update", "EndpointSlice", "unavailable"): "0+1x20 20x100"},
-        at="25m",
+        "an outage of a minute",
+        {ERRORS % ("update", "EndpointSlice", "unavailable"): "0+5x4 20x100"},
+        at="3m30s",
+    ),
+    Case(
+        "ExtsyncWritesFailing",
+        "it is over",
+        {ERRORS % ("update", "EndpointSlice", "unavailable"): "0+1x40 40x100"},
+        at="15m",
     ),
     Case(
         "ExtsyncQueueStuck",
@@ -183,7 +196,7 @@ CASES = (
         at="10m",
         fires=({"instance": "a"}, "a: a service has waited for 10m 0s to be looked at"),
     ),
-    Case("ExtsyncQueueStuck", "a burst", {'extsync_queue_age_seconds{instance="a"}': "0 100x4 0x40"}, at="10m"),
+    Case("ExtsyncQueueStuck", "a burst", {'extsync_queue_age_seconds{instance="a"}': "0 300x4 0x40"}, at="1m"),
     # ---- sources and the guard
     Case(
         "ExtsyncSourceStale",
@@ -205,6 +218,20 @@ CASES = (
     ),
     Case(
         "ExtsyncSourceStale",
+        "it has nothing and answers",
+        _of(
+            "1x60",
+            "0x60",
+            {
+                SOURCE.replace("%s", "stale", 1): ("0x60", "0x60"),
+                SOURCE.replace("%s", "backends", 1): ("0x60", "0x60"),
+                SOURCE.replace("%s", "age_seconds", 1): ("5x60", "5x60"),
+            },
+        ),
+        at="12m",
+    ),
+    Case(
+        "ExtsyncSourceStale",
         "it answers, and failed once",
         _of(
             "1x60",
@@ -215,7 +242,7 @@ CASES = (
                 SOURCE.replace("%s", "age_seconds", 1): ("5x60", "5x60"),
             },
         ),
-        at="12m",
+        at="3m30s",
     ),
     Case(
         "ExtsyncSourceStale",
@@ -240,6 +267,16 @@ CASES = (
         _of("1x60", "0x60", {LEADS.replace("service_leads", "service_suppressed_removals"): ("0x60", "8x60")}),
         at="5m",
     ),
+    Case(
+        "ExtsyncRemovalSuppressed",
+        "it is withheld for half a minute",
+        _of(
+            "1x60",
+            "0x60",
+            {LEADS.replace("service_leads", "service_suppressed_removals"): ("0x8 8x2 0x40", "0x60")},
+        ),
+        at="2m30s",
+    ),
     # ---- the prober
     Case(
         "ExtsyncProberIsolated",
@@ -249,7 +286,9 @@ CASES = (
         severity="critical",
         fires=({"instance": "a"}, "a takes itself to be cut off"),
     ),
-    Case("ExtsyncProberIsolated", "for a moment", {'extsync_prober_isolated{instance="a"}': "0x4 1x2 0x40"}, at="3m"),
+    Case(
+        "ExtsyncProberIsolated", "for a moment", {'extsync_prober_isolated{instance="a"}': "0x4 1x2 0x40"}, at="1m45s"
+    ),
     Case(
         "ExtsyncProbesStale",
         "probes are not made",
@@ -257,5 +296,7 @@ CASES = (
         at="11m",
         fires=({"instance": "a"}, "a: 7 endpoints have not been probed for long"),
     ),
-    Case("ExtsyncProbesStale", "all are probed", {'extsync_probe_stale_targets{instance="a"}': "0x60"}, at="11m"),
+    Case(
+        "ExtsyncProbesStale", "a moment of load", {'extsync_probe_stale_targets{instance="a"}': "0x4 7x4 0x50"}, at="2m"
+    ),
 )
