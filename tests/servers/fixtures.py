@@ -45,6 +45,11 @@ def blackbox_programs() -> Programs:
 
 
 @pytest.fixture(scope="session")
+def busybox_programs() -> Programs:
+    return _programs("busybox")
+
+
+@pytest.fixture(scope="session")
 def chromium_programs() -> Programs:
     return _programs("chromium")
 

@@ -46,6 +46,7 @@ class Server:
 
 SERVERS: Mapping[str, Server] = {
     "blackbox": Server(("prometheus-blackbox-exporter",), ("prometheus-blackbox-exporter",), ("--version",), (0, 19)),
+    "busybox": Server(("busybox",), ("busybox",), ("--help",), (1, 30), folders=("bin",)),
     "chromium": Server(
         ("chromium-headless-shell", "fonts-inter", "fonts-dejavu-core"),
         ("chromium-headless-shell",),

@@ -67,7 +67,12 @@ try:
     socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])).close()
 except OSError as error:
     sys.exit(str(error))' "$1" "$2" "$wait" 2>&1) ;;
-    nc) said=$(nc -z -w "$wait" "$1" "$2" 2>&1) ;;
+    nc) said=$(nc -z -w "$wait" "$1" "$2" 2>&1 </dev/null)
+      status=$?
+      case $said in # small builds of busybox have no -z, and -e in its place
+        *option*) said=$(nc -w "$wait" "$1" "$2" -e true 2>&1 </dev/null) ;;
+        *) (exit $status) ;;
+      esac ;;
     curl) said=$(curl -s -o /dev/null -m "$wait" -w '%{time_connect}' "telnet://$1:$2" </dev/null 2>/dev/null) ;;
   esac
   status=$?
@@ -168,7 +173,7 @@ def understood(said: str, *, pod: str, container: str, through: int) -> Inside:
                 domain = domain or one
             case ["resolver"]:
                 resolved = []
-            case ["address", one] if resolved is not None:
+            case ["address", one, *_] if resolved is not None:
                 resolved.append(one.partition("#")[0])
             case ["connected", address, port] if port.isdigit():
                 attempts.append(Attempt(address, int(port)))
