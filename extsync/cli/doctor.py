@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -16,7 +17,7 @@ from extsync.cli.world import settings_of
 from extsync.config.networks import limits_of
 from extsync.config.settings import Settings
 from extsync.doctor.examine import examine
-from extsync.doctor.findings import CLUSTER, Finding, Severity
+from extsync.doctor.findings import CLUSTER, Finding, Severity, count
 from extsync.doctor.gathering.asking import Asking
 from extsync.doctor.gathering.gather import Gathered, Gatherer, Wanted
 from extsync.errors import UsageError
@@ -39,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     )
     wanted = wanted_of(args, settings)
     gathered = asyncio.run(_gather(args, wanted))
-    findings = examine(gathered.cluster, gathered.services)
+    findings = [_of_context(finding, args) for finding in examine(gathered.cluster, gathered.services)]
     if args.output != "text":
         write_document(_document(gathered, findings), args.output)
     else:
@@ -99,6 +100,16 @@ async def _gather(args: argparse.Namespace, wanted: Wanted) -> Gathered:
         await store.close()
 
 
+def _of_context(finding: Finding, args: argparse.Namespace) -> Finding:
+    """The finding with a command for the cluster that was looked at."""
+    flags = (("--kubeconfig", args.kubeconfig), ("--context", args.context))
+    given = [word for name, value in flags if value for word in (name, value)]
+    if not given or not finding.command.startswith("kubectl "):
+        return finding
+    command = f"kubectl {shlex.join(given)} {finding.command.removeprefix('kubectl ')}"
+    return msgspec.structs.replace(finding, command=command)
+
+
 # ---- the result --------------------------------------------------------------------------------------------------
 
 
@@ -134,18 +145,9 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 def _counts(gathered: Gathered, findings: Sequence[Finding]) -> str:
     numbers = {severity: sum(one.severity is severity for one in findings) for severity in Severity}
-    services = len(gathered.services)
-    looked = f"{services} Service{'s' * (services != 1)}"
+    words = ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
+    counts = ", ".join(count(numbers[severity], word) for severity, word in words)
+    looked = count(len(gathered.services), "Service")
     if gathered.omitted:
-        looked += f" of {services + gathered.omitted}: name the others, or a namespace with -n"
-    counts = ", ".join(
-        f"{numbers[severity]} {word}"
-        for severity, word in (
-            (Severity.ERROR, "errors"),
-            (Severity.WARNING, "warnings"),
-            (Severity.INFO, "notes"),
-            (Severity.OK, "in order"),
-        )
-    )
-    where = f"{looked} and the {CLUSTER}"
-    return f"{counts}; looked at {where}"
+        looked += f" of {len(gathered.services) + gathered.omitted} (name the others, or a namespace with -n)"
+    return f"{counts}, {numbers[Severity.OK]} in order; looked at {looked} and the {CLUSTER}"

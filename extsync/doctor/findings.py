@@ -116,6 +116,11 @@ def evidence_of(lines: Iterable[str]) -> tuple[str, ...]:
     return (*lines[: MOST_EVIDENCE - 1], f"and {len(lines) - MOST_EVIDENCE + 1} more")
 
 
+def count(number: int, word: str) -> str:
+    """A number of things, such as "1 slice" and "2 slices"."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def some(words: Sequence[str], *, most: int = 3) -> str:
     """A few of the words, and how many there are beside them."""
     shown = ", ".join(words[:most])

@@ -220,3 +220,13 @@ def test_a_damaged_slice_of_ours_still_concerns_its_service() -> None:
 def test_a_slice_without_any_mark_concerns_nobody() -> None:
     metadata = ObjectMeta(name="orders-abc12", namespace=NAMESPACE)
     assert service_keys(EndpointSlice(metadata=metadata, address_type="IPv4")) == ()
+
+
+@virtual_time
+async def test_its_age_is_that_of_the_cache_that_heard_nothing_for_the_longest_time() -> None:
+    rig = Rig()
+    viewed = Viewed(rig)
+    assert viewed.view.age() is None
+    async with viewed.running() as view:
+        await rig.clock.sleep(5.0)
+        assert view.age() == pytest.approx(5.0, abs=SETTLED)

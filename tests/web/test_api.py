@@ -40,6 +40,7 @@ async def test_the_process_is_told() -> None:
     assert status == 200
     assert (told["synced"], told["services"], told["owner"], told["probeTargets"]) == (True, 1, "default", 1)
     assert told["isolated"] == ""
+    assert 0.0 <= told["cacheAgeSeconds"] < 90.0
 
 
 @virtual_time

@@ -8,7 +8,7 @@ from typing import Final
 
 from extsync.doctor.checks.view import is_ready, service_of, shown, slices_command, slices_of
 from extsync.doctor.facts import Attempt, ClusterFacts, ServiceFacts
-from extsync.doctor.findings import Finding, Findings, some
+from extsync.doctor.findings import Finding, Findings, count, some
 from extsync.objects import MANAGED_BY_LABEL, SLICE_CONTROLLER, EndpointSlice, Service, SliceEndpoint
 from extsync.plan.ownership import FQDN
 
@@ -51,16 +51,16 @@ def _impossible(facts: ServiceFacts, slices: tuple[EndpointSlice, ...]) -> Itera
 def _denied(facts: ServiceFacts, cluster: ClusterFacts, slices: tuple[EndpointSlice, ...]) -> Iterator[Finding]:
     scope = cluster.policy.published(facts.key.namespace)
     reasons: dict[str, None] = {}
-    count = 0
+    number = 0
     for slice_, endpoint, address in _addresses(slices):
         of_pod = slice_.labels.get(MANAGED_BY_LABEL) == SLICE_CONTROLLER or _is_pod(endpoint)
         if reason := scope.denied(address, is_pod=of_pod):
-            count += 1
+            number += 1
             reasons[f"{reason} ({slice_.metadata.name})"] = None
     if reasons:
         yield _say(facts).error(
             "AddressDenied",
-            f"{count} published addresses are denied: extsync would not publish them",
+            f"{count(number, 'endpoint')} at denied addresses: extsync would not publish that",
             evidence=reasons,
             cure="take them out of the objects; where one is meant, allow it in the settings (docs/operations.md)",
         )

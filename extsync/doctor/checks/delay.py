@@ -8,7 +8,7 @@ from typing import Final
 
 from extsync.doctor.checks.view import slices_command, slices_of
 from extsync.doctor.facts import ClusterFacts, Running, ServiceFacts
-from extsync.doctor.findings import CLUSTER, Finding, Findings
+from extsync.doctor.findings import CLUSTER, Finding, Findings, count
 from extsync.objects import FIELD_MANAGER, TRIGGER_TIME_ANNOTATION, EndpointSlice
 
 THEME: Final = "delay"
@@ -60,7 +60,7 @@ def check_running(cluster: ClusterFacts) -> Iterator[Finding]:
     if not isinstance(running, Running):
         return
     say = Findings(THEME, CLUSTER, f"extsync status --server {running.place}")
-    waits = f"{running.queued} services wait, the first of them for {running.queue_age:.1f} s"
+    waits = f"{count(running.queued, 'service')} waiting, the first for {running.queue_age:.1f} s"
     findings = []
     if running.queue_age > SLOW_QUEUE:
         findings.append(
@@ -89,7 +89,8 @@ def check_running(cluster: ClusterFacts) -> Iterator[Finding]:
     if findings:
         yield from findings
     else:
-        yield say.ok("QueueAndCache", f"{waits}; the API server was heard {running.cache_age:.0f} s ago")
+        queue = waits if running.queued else "nothing waits in the queue"
+        yield say.ok("QueueAndCache", f"{queue}; the API server was heard {running.cache_age:.0f} s ago")
 
 
 def _last_change(slice_: EndpointSlice, now: float) -> tuple[str, float, float] | None:

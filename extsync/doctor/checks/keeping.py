@@ -112,7 +112,7 @@ def check_running(cluster: ClusterFacts) -> Iterator[Finding]:
         yield Findings(THEME, CLUSTER, kubectl("port-forward", "deployment/extsync", "9440", namespace="extsync")).info(
             "NotAsked",
             f"no running extsync was asked: {running.why}",
-            cure="forward its port, or name it with --server; --server none asks nobody",
+            cure="--server names it; --server none asks nobody",
         )
         return
     say = Findings(THEME, CLUSTER, f"extsync status --server {running.place}")

@@ -8,7 +8,7 @@ from typing import Final
 
 from extsync.doctor.checks.view import Shown, is_headless, is_ready, service_of, shown, slices_command, slices_of
 from extsync.doctor.facts import ClusterFacts, ServiceFacts
-from extsync.doctor.findings import Finding, Findings, Severity, kubectl, some
+from extsync.doctor.findings import Finding, Findings, Severity, count, kubectl, some
 from extsync.objects import (
     HEADLESS_LABEL,
     MANAGED_BY,
@@ -71,7 +71,7 @@ def _strays(facts: ServiceFacts) -> Iterator[Finding]:
             "ServiceNameLabel",
             _of_stray(facts),
             f"slice {one.metadata.name} seems to be meant for the Service, but its label {SERVICE_NAME_LABEL} {said}",
-            evidence=(f"it has {len(one.endpoints or ())} endpoints that no traffic reaches",),
+            evidence=(f"it has {count(len(one.endpoints or ()), 'endpoint')} that no traffic reaches",),
             cure=f"kubectl -n {facts.key.namespace} label endpointslice {one.metadata.name} --overwrite "
             f"{SERVICE_NAME_LABEL}={facts.key.name}; or delete it",
             command=kubectl(
@@ -106,7 +106,7 @@ def _doubles(
         f"{of[0].place}: " + ", ".join(f"{_state(one)} in {one.slice} of {kept[one.slice]}" for one in of)
         for of in these
     )
-    told = f"{len(these)} endpoints are published by {' and '.join(managers)}"
+    told = f"{count(len(these), 'endpoint')} published by {' and '.join(managers)}"
     say, cure = _say(facts), _cure_of_doubles(facts, managers)
     if differ:
         return say.error(

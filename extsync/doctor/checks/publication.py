@@ -7,7 +7,7 @@ from typing import Final
 
 from extsync.doctor.checks.view import endpoints, is_ready, service_of, slices_command, slices_of
 from extsync.doctor.facts import ClusterFacts, ServiceFacts, Unread
-from extsync.doctor.findings import Finding, Findings, kubectl
+from extsync.doctor.findings import Finding, Findings, count, kubectl
 from extsync.objects import (
     OVER_CAPACITY_ANNOTATION,
     SKIP_MIRROR_LABEL,
@@ -112,7 +112,7 @@ def _readiness(facts: ServiceFacts, slices: tuple[EndpointSlice, ...]) -> Iterat
     found = [*endpoints(slices)]
     ready = sum(map(is_ready, found))
     draining = [one for one in found if one.conditions.serving and one.conditions.terminating]
-    counts = f"{ready} of {len(found)} endpoints in {len(slices)} slices are ready"
+    counts = f"{ready} of {count(len(found), 'endpoint')} in {count(len(slices), 'slice')} ready"
     if ready:
         partly = [one.addresses[0] for one in found if not is_ready(one)]
         yield _say(facts).ok("EndpointsReady", counts)
@@ -133,7 +133,7 @@ def _readiness(facts: ServiceFacts, slices: tuple[EndpointSlice, ...]) -> Iterat
     else:
         yield _say(facts).error(
             "NoneReady",
-            f"none of {len(found)} endpoints is ready: connections to the Service are refused",
+            f"none of {count(len(found), 'endpoint')} is ready: connections to the Service are refused",
             evidence=(f"{one.addresses[0]} is not ready" for one in found),
             cure=f"extsync explain {facts.key} ADDRESS says why one is not; is the check right, and the backend up?",
         )

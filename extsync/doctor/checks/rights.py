@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from extsync.doctor.facts import ClusterFacts, Seen, Unread
-from extsync.doctor.findings import CLUSTER, Finding, Findings, kubectl
+from extsync.doctor.findings import CLUSTER, Finding, Findings, count, kubectl
 from extsync.kube.enquiries import Answered, Right, Rules, User
 
 THEME: Final = "rights"
@@ -70,7 +70,7 @@ def _user(cluster: ClusterFacts) -> Iterator[Finding]:
     if isinstance(cluster.rules, Rules) and allowed:
         rules = len(cluster.rules.resource_rules)
         more = ", and perhaps more" if cluster.rules.incomplete else ""
-        yield say.ok("Rights", f"{name} has {rules} rules{more}", evidence=map(str, allowed))
+        yield say.ok("Rights", f"{name} has {count(rules, 'rule')}{more}", evidence=map(str, allowed))
 
 
 def _account(cluster: ClusterFacts) -> Iterator[Finding]:
@@ -99,7 +99,7 @@ def _account(cluster: ClusterFacts) -> Iterator[Finding]:
     if needed:
         yield say.error(
             "AccountRightsMissing",
-            f"the ServiceAccount {name} lacks {len(needed)} rights that extsync needs",
+            f"the ServiceAccount {name} lacks {count(len(needed), 'right')} that extsync needs",
             evidence=map(str, needed),
             cure="kubectl apply -k deploy/kustomize/base, or helm upgrade, gives them",
         )

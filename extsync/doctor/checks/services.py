@@ -8,7 +8,7 @@ from typing import Final
 
 from extsync.doctor.checks.view import is_headless, service_ports, slices_of
 from extsync.doctor.facts import ClusterFacts, ServiceFacts, Unread
-from extsync.doctor.findings import CLUSTER, Finding, Findings, kubectl
+from extsync.doctor.findings import CLUSTER, Finding, Findings, count, kubectl
 from extsync.objects import MANAGED_BY_LABEL, OWNER_LABEL, SLICE_CONTROLLER, Endpoints, Service
 from extsync.plan.unmanaged import left_by_controller
 
@@ -87,7 +87,7 @@ def _external_name(facts: ServiceFacts, service: Service) -> Iterator[Finding]:
     if others:
         yield _say(facts).error(
             "ExternalNameWithSlices",
-            f"the Service has type ExternalName, and {others} slices that nothing reads",
+            f"the Service has type ExternalName, and {count(others, 'slice')} that nothing reads",
             evidence=(f"DNS answers with the name {name!r}, and there is no cluster IP",),
             cure="make its type ClusterIP where the slices are meant, or delete the slices",
         )

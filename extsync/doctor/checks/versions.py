@@ -61,6 +61,8 @@ def _skew(cluster: ClusterFacts, server: tuple[int, int]) -> Iterator[Finding]:
     parts: defaultdict[str, list[str]] = defaultdict(list)
     if isinstance(cluster.nodes, tuple):
         for node in cluster.nodes:
+            if not node.status.node_info.kubelet_version:
+                continue  # of a node that has never reported
             parts[f"kubelet {node.status.node_info.kubelet_version}"].append(node.metadata.name)
     if isinstance(cluster.proxy.daemon, DaemonSet) and (image := _proxy_version(cluster.proxy.daemon)):
         parts[f"kube-proxy v{image}"].append("DaemonSet kube-proxy")

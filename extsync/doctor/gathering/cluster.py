@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
+from extsync.config.strict_yaml import read_yaml
+from extsync.config.text import UnreadableText
 from extsync.doctor.facts import DnsFacts, ProxyFacts, Seen, Unread
 from extsync.doctor.gathering.asking import Asking
 from extsync.doctor.kinds import ConfigMap, DaemonSet, Node
@@ -47,15 +47,12 @@ def _configuration(config: Seen[ConfigMap | None]) -> Seen[Mapping[str, object] 
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
-    """A YAML mapping without aliases, which could stand for very much; None where it is none."""
+    """A YAML mapping; None where it is none."""
     try:
-        tokens = yaml.scan(text[:MOST_TEXT], Loader=yaml.SafeLoader)
-        if any(isinstance(token, yaml.AliasToken) for token in tokens):
-            return None
-        found = yaml.safe_load(text[:MOST_TEXT])
-    except (yaml.YAMLError, ValueError, RecursionError):
+        found = next(read_yaml(text[:MOST_TEXT]), None)
+    except UnreadableText:
         return None
-    return found if isinstance(found, dict) else None
+    return found.data if found is not None and isinstance(found.data, dict) else None
 
 
 async def read_dns(asking: Asking) -> DnsFacts:
