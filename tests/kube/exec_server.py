@@ -49,6 +49,7 @@ class ExecServer:
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.communicate()  # to its end, or its transport outlives the loop
         for channel, data in ((1, out), (2, err)):
             for begin in range(0, len(data), 1000):
                 await socket.send_bytes(bytes([channel]) + data[begin : begin + 1000])
