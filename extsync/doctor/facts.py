@@ -91,8 +91,10 @@ class ServiceFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keeper(msgspec.Struct, frozen=True, kw_only=True):
-    """The Lease that the stamp on a service's objects names: as it was (None: there is none), and whether it was
-    renewed while doctor ran."""
+    """Who wrote a service's objects last, and the leader's Lease there.
+
+    ``lease`` is how that was (None: there is none), and ``renewed`` whether it was renewed while doctor ran.
+    """
 
     place: str
     wrote: str

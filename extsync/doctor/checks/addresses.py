@@ -9,8 +9,17 @@ from typing import Final
 from extsync.doctor.checks.view import is_ready, service_of, shown, slices_command, slices_of
 from extsync.doctor.facts import Attempt, ClusterFacts, ServiceFacts
 from extsync.doctor.findings import Finding, Findings, count, some
-from extsync.objects import MANAGED_BY_LABEL, SLICE_CONTROLLER, EndpointSlice, Service, SliceEndpoint
+from extsync.objects import (
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    MIRRORING_CONTROLLER,
+    SLICE_CONTROLLER,
+    EndpointSlice,
+    Service,
+    SliceEndpoint,
+)
 from extsync.plan.ownership import FQDN
+from extsync.plan.unmanaged import slice_keeper
 
 THEME: Final = "addresses"
 
@@ -20,7 +29,7 @@ def check(facts: ServiceFacts, cluster: ClusterFacts) -> Iterator[Finding]:
     service, slices = service_of(facts), slices_of(facts)
     if service is None or not any(one.endpoints for one in slices):
         return
-    findings = [*_impossible(facts, slices), *_denied(facts, cluster, slices), *_own(facts, service, slices)]
+    findings = [*_impossible(facts, slices), *_denied(facts, cluster, service, slices), *_own(facts, service, slices)]
     findings += _families(facts, service, slices)
     yield from findings or [_say(facts).ok("AddressesValid", "the addresses are valid, and none is denied")]
     yield from _reached(facts)
@@ -48,11 +57,15 @@ def _impossible(facts: ServiceFacts, slices: tuple[EndpointSlice, ...]) -> Itera
         yield _say(facts).error("AddressInvalid", "addresses are invalid", evidence=wrong, cure="write them anew")
 
 
-def _denied(facts: ServiceFacts, cluster: ClusterFacts, slices: tuple[EndpointSlice, ...]) -> Iterator[Finding]:
+def _denied(
+    facts: ServiceFacts, cluster: ClusterFacts, service: Service, slices: tuple[EndpointSlice, ...]
+) -> Iterator[Finding]:
     scope = cluster.policy.published(facts.key.namespace)
     reasons: dict[str, None] = {}
     number = 0
     for slice_, endpoint, address in _addresses(slices):
+        if slice_keeper(slice_, service) not in (None, MANAGED_BY, MIRRORING_CONTROLLER, SLICE_CONTROLLER):
+            continue  # a controller, or the API server, knows what it publishes
         of_pod = slice_.labels.get(MANAGED_BY_LABEL) == SLICE_CONTROLLER or _is_pod(endpoint)
         if reason := scope.denied(address, is_pod=of_pod):
             number += 1

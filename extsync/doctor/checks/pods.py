@@ -27,7 +27,7 @@ def check(facts: ServiceFacts, cluster: ClusterFacts) -> Iterator[Finding]:
             cure=f"allow list of pods in {facts.key.namespace}" if facts.pods.forbidden else "try again",
         )
         return
-    pods = facts.pods
+    pods = tuple(pod for pod in facts.pods if not _is_over(pod)) or facts.pods
     if not pods:
         yield _no_pods(say, facts, service)
         return
@@ -44,6 +44,11 @@ def check(facts: ServiceFacts, cluster: ClusterFacts) -> Iterator[Finding]:
         yield say.ok("PodsReady", told)
     yield from _named_ports(say, service, pods)
     yield from _not_in_slices(say, facts, ready)
+
+
+def _is_over(pod: Pod) -> bool:
+    """Whether the pod has ended, or is about to: it is no part of the Service any more."""
+    return pod.metadata.deletion_timestamp is not None or pod.status.phase in ("Succeeded", "Failed")
 
 
 def is_pod_ready(pod: Pod) -> bool:
@@ -100,7 +105,7 @@ def _not_in_slices(say: Findings, facts: ServiceFacts, ready: list[Pod]) -> Iter
     if isinstance(facts.slices, Unread):
         return
     shown = {address for one in endpoints(slices_of(facts)) if is_ready(one) for address in one.addresses}
-    missing = [f"{pod.metadata.name} at {pod.status.pod_ip}" for pod in ready if pod.status.pod_ip not in shown]
+    missing = [f"{pod.metadata.name} at {pod.status.pod_ip}" for pod in ready if not _addresses(pod) & shown]
     if missing:
         yield say.warning(
             "PodNotPublished",
@@ -108,6 +113,10 @@ def _not_in_slices(say: Findings, facts: ServiceFacts, ready: list[Pod]) -> Iter
             evidence=missing,
             cure="see that kube-controller-manager runs its endpointslice-controller; it may be seconds behind",
         )
+
+
+def _addresses(pod: Pod) -> set[str]:
+    return {one.ip for one in pod.status.pod_ips or ()} | {pod.status.pod_ip or ""}
 
 
 def _selector(service: Service) -> str:

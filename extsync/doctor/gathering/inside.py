@@ -26,8 +26,11 @@ MOST: Final = 4
 WAIT: Final = 3
 """Seconds that each may take in the pod."""
 
+DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
+"""The annotation of pods by which kubectl chooses a container, too."""
+
 SCRIPT: Final = r"""
-name=$1; wait=$2; shift 2
+name=$1; domain=; default=$2; wait=$3; shift 3
 tool=
 for one in bash python3 nc curl; do
   if command -v "$one" >/dev/null 2>&1; then tool=$one; break; fi
@@ -38,9 +41,12 @@ if [ "$tool" = bash ] && [ -z "$limit" ]; then tool=; fi
 echo "tool $tool"
 while read -r key rest; do
   if [ "$key" = search ]; then
-    for one in $rest; do case $one in svc.*) echo "domain ${one#svc.}";; esac; done
+    for one in $rest; do case $one in svc.*) domain=${domain:-${one#svc.}} ;; esac; done
   fi
 done </etc/resolv.conf
+if [ -n "$domain" ]; then echo "domain $domain"; fi
+domain=${domain:-$default}
+name=$name${domain:+.$domain}
 if command -v getent >/dev/null 2>&1; then
   echo resolver
   for one in $(getent ahosts "$name" | cut -d" " -f1 | sort -u); do echo "address $one"; done
@@ -106,10 +112,10 @@ async def look_inside(
     if not allowed.allowed:
         return Unread(f"you may not exec in pod {namespace}/{name}", forbidden=True)
     through, direct = [*_through(service)][:MOST], [*_direct(facts)][:MOST]
-    seconds = 5.0 + (len(through) + len(direct) + 1) * (WAIT + 1)
+    seconds = 15.0 + (len(through) + len(direct)) * (WAIT + 1)
     places = [word for place in (*through, *direct) for word in place]
-    command = ["sh", "-c", SCRIPT, "extsync-doctor", dns_name(facts, cluster), str(WAIT), *places]
-    container = pod.spec.containers[0].name if pod.spec.containers else ""
+    command = ["sh", "-c", SCRIPT, "extsync-doctor", *_name(facts, cluster), str(WAIT), *places]
+    container = pod.annotations.get(DEFAULT_CONTAINER) or (pod.spec.containers[0].name if pod.spec.containers else "")
 
     async def run(*, timeout: float) -> Executed:
         return await execute(
@@ -125,6 +131,12 @@ async def look_inside(
     if done.failure and not done.stdout:
         return Unread(f"container {container} of pod {name} has no shell, or it failed: {done.failure}")
     return understood(done.stdout, pod=name, container=container, through=len(through))
+
+
+def _name(facts: ServiceFacts, cluster: ClusterFacts) -> tuple[str, str]:
+    """The Service's name without the domain, and the domain where the pod knows of none."""
+    name = f"{facts.key.name}.{facts.key.namespace}.svc"
+    return name, dns_name(facts, cluster).removeprefix(f"{name}.")
 
 
 def _exec(pod: Pod) -> Right:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from extsync.doctor.facts import Keeper, Seen, ServiceFacts, Unread
 from extsync.doctor.gathering.asking import Asking
 from extsync.doctor.kinds import Pod
+from extsync.kube.lease_names import leader_lease
 from extsync.kube.stamp import stamp_of
 from extsync.model import ServiceKey
 from extsync.objects import (
@@ -95,17 +96,21 @@ async def find_services(asking: Asking, owner: str, namespaces: Iterable[str | N
 
 
 async def read_keeper(asking: Asking, facts: ServiceFacts, owner: str) -> Seen[Keeper | None]:
-    """The Lease that the stamp on the objects names, as it is now; None where there is no stamp."""
+    """The leader's Lease in the namespace that the stamp on the objects names, as it is now; None without a stamp.
+
+    The stamp of a shard names that one's Lease, which is not there any more once the number of shards was changed.
+    """
     slices = facts.slices if isinstance(facts.slices, tuple) else ()
     endpoints = (facts.endpoints,) if isinstance(facts.endpoints, Endpoints) else ()
     ours = (one for one in (*slices, *endpoints) if one.labels.get(OWNER_LABEL) == owner)
     stamp = next((found for one in ours if (found := stamp_of(one)) is not None), None)
     if stamp is None:
         return None
-    lease = await asking.get(Lease, stamp.namespace, stamp.lease)
+    name = leader_lease(owner)
+    lease = await asking.get(Lease, stamp.namespace, name)
     if isinstance(lease, Unread):
         return lease
-    return Keeper(place=f"{stamp.namespace}/{stamp.lease}", wrote=stamp.identity, lease=lease, renewed=False)
+    return Keeper(place=f"{stamp.namespace}/{name}", wrote=stamp.identity, lease=lease, renewed=False)
 
 
 async def is_renewed(asking: Asking, keeper: Keeper) -> bool:

@@ -46,12 +46,12 @@ def endpoints(
     return Endpoints(metadata=ObjectMeta(name="orders", namespace="shop", labels=labels), subsets=(subset,))
 
 
-def pod(name: str, *, ready: bool = True, address: str = A, port: str = "sql") -> Pod:
+def pod(name: str, *, ready: bool = True, address: str = A, port: str = "sql", phase: str = "Running") -> Pod:
     return Pod(
         metadata=ObjectMeta(name=name, namespace="shop"),
         spec=PodSpec(containers=(Container("app", ports=(ContainerPort(3306, port),)),)),
         status=FullPodStatus(
-            pod_ip=address, conditions=(PodCondition(type="Ready", status="True" if ready else "False"),)
+            pod_ip=address, phase=phase, conditions=(PodCondition(type="Ready", status="True" if ready else "False"),)
         ),
     )
 
@@ -205,6 +205,8 @@ def test_a_target_port_of_a_service_without_selector_is_told_to_be_ignored() -> 
         (facts(service=SELECTING, pods=(pod("web-0", ready=False),)), {"NoPodReady"}),
         (facts(service=SELECTING, pods=(pod("web-0"), pod("web-1", ready=False))), {"PodsNotReady"}),
         (facts(service=SELECTING, pods=(pod("web-0", address=C),)), {"PodNotPublished"}),
+        (facts(service=SELECTING, pods=(pod("web-0"), pod("job-1", ready=False, phase="Succeeded"))), set()),
+        (facts(service=SELECTING, pods=(pod("job-1", ready=False, phase="Failed"),)), {"NoPodReady"}),
         (
             facts(
                 service=service(selector={"app": "a"}, ports=[ServicePort(name="sql", port=1, target_port="db")]),

@@ -45,6 +45,8 @@ def tried(*attempts: tuple[str, str, bool]) -> tuple[Attempt, ...]:
         (facts(slice_of("10.244.1.2")), DENYING, {"AddressDenied"}),
         (facts(slice_of("10.244.1.2", by=SLICE_CONTROLLER)), DENYING, set()),
         (facts(slice_of(endpoint("10.244.1.2", target_ref=TargetRef(kind="Pod", name="p")))), DENYING, set()),
+        (facts(slice_of("10.244.1.2", by="cilium.example", owners=None)), DENYING, set()),
+        (facts(slice_of("10.244.1.2", by="staff", owners=None)), DENYING, {"AddressDenied"}),
         (facts(slice_of("224.1.2.3")), cluster(), {"AddressDenied"}),
         (facts(slice_of("10.96.0.10")), cluster(), {"PointsAtItself"}),
         (facts(slice_of("2001:db8::1")), cluster(), {"AddressInvalid"}),

@@ -263,7 +263,7 @@ async def test_a_lease_that_is_renewed_meanwhile_is_held(monkeypatch: pytest.Mon
     fake = FakeCluster(objects={"/version": {"gitVersion": "v1.36.3"}, path: lease})
     stamped = slice_named("orders-1", "orders")
     stamped["metadata"]["labels"][OWNER_LABEL] = "default"
-    stamped["metadata"]["annotations"] = {"extsync.dev/written-by": "ext/extsync-default/3/pod-1"}
+    stamped["metadata"]["annotations"] = {"extsync.dev/written-by": "ext/extsync-default.shard-1-of-4/3/pod-1"}
     fake.add(SLICES, stamped)
     monkeypatch.setattr("extsync.doctor.gathering.gather.RENEWAL", 0.0)
     assert [is_held(one) for one in (await gathered(fake)).services] == [False]

@@ -91,6 +91,21 @@ async def test_pods_that_are_not_ready_are_left_alone_unless_they_are_named() ->
     assert isinstance(named, Inside)
 
 
+async def test_the_container_is_the_one_that_kubectl_would_choose() -> None:
+    sidecar = pod("web-0")
+    sidecar["metadata"]["annotations"] = {"kubectl.kubernetes.io/default-container": "web"}
+    found = await look(with_pods(sidecar), published(1, HERE))
+    assert isinstance(found, Inside)
+    assert found.container == "web"
+
+
+async def test_the_name_is_asked_for_with_the_domain_of_the_cluster() -> None:
+    fake = with_pods(pod("web-0"))
+    await look(fake, published(1, HERE))
+    [(_, query)] = fake.exec_server.asked
+    assert query["command"][4:7] == ["orders.shop.svc", "cluster.local", "3"]
+
+
 async def test_a_pod_that_is_not_there_is_said_to_be_missing() -> None:
     found = await look(with_pods(), published(1, HERE), "lab/web-9")
     assert found == Unread("there is no pod lab/web-9")
@@ -132,7 +147,7 @@ def busybox_in(directory: Path, programs: Programs, *applets: str) -> str:
 def run_script(path: str, *places: tuple[str, int], shell: str = "/bin/sh") -> Inside:
     words = [str(word) for place in places for word in place]
     done = subprocess.run(
-        [shell, "-c", SCRIPT, "doctor", "localhost", "2", *words],
+        [shell, "-c", SCRIPT, "doctor", "localhost", "", "2", *words],
         env={"PATH": path},
         capture_output=True,
         text=True,
