@@ -12,9 +12,39 @@ import yaml
 
 from tests.api.extsync_command import Cluster, Running, extsync, manifest, write
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.processes import free_ports
+from tests.cluster.rest import is_ok
 from tests.cluster.waiting import wait_for
 
 A, B = "192.0.2.1", "192.0.2.2"
+SYSTEM = """
+apiVersion: v1
+kind: Node
+metadata: {name: old}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kube-proxy, namespace: kube-system}
+data:
+  config.conf: |
+    apiVersion: kubeproxy.config.k8s.io/v1alpha1
+    kind: KubeProxyConfiguration
+    mode: userspace
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: kube-proxy, namespace: kube-system}
+spec:
+  selector: {matchLabels: {k8s-app: kube-proxy}}
+  template:
+    metadata: {labels: {k8s-app: kube-proxy}}
+    spec: {containers: [{name: kube-proxy, image: "registry.example:5000/kube-proxy:v1.29.0"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {selector: {k8s-app: kube-dns}, ports: [{name: dns, port: 53, protocol: UDP}]}
+"""
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -152,6 +182,42 @@ def lease_age(cluster: Cluster) -> float:
     """Seconds since the leader's Lease was renewed."""
     renewed = json.loads(cluster.kubectl("get", "lease", "extsync-default", "-o", "json"))["spec"]["renewTime"]
     return (datetime.now(UTC) - datetime.fromisoformat(renewed)).total_seconds()
+
+
+def test_a_running_extsync_tells_of_its_sources_and_its_queue(
+    cluster: Cluster, kubeconfig: Path, tmp_path: Path
+) -> None:
+    [port] = free_ports(1)
+    server = f"http://127.0.0.1:{port}"
+    sources = [{"name": "rack", "file": {"files": [str(tmp_path / "not-there.yaml")]}}]
+    path = write(tmp_path / "orders.yaml", manifest(cluster.namespace, [], sources=sources))
+    with Running("-f", path, "--listen", f"127.0.0.1:{port}", kubeconfig=kubeconfig, log=tmp_path / "log"):
+        wait_for(lambda: is_ok(f"{server}/readyz"), "extsync to be ready")
+        found = wait_for(lambda: sources_and_queue(cluster, kubeconfig, server), "the source to be told of")
+    assert "not-there.yaml" in found["SourceStale"]["evidence"][0]
+    assert "heard" in found["QueueAndCache"]["summary"]
+
+
+def sources_and_queue(cluster: Cluster, kubeconfig: Path, server: str) -> dict[str, Any] | None:
+    flags = ("doctor", f"{cluster.namespace}/orders", "--server", server, "--no-probe", "-o", "json")
+    findings = json.loads(extsync(*flags, kubeconfig=kubeconfig).stdout)["findings"]
+    found = {one["code"]: one for one in findings}
+    return found if "SourceStale" in found else None
+
+
+def test_kube_proxy_dns_and_nodes_are_looked_at(
+    control_plane: ControlPlane, applied: Cluster, kubeconfig: Path
+) -> None:
+    system = [yaml.safe_load(text) for text in SYSTEM.split("---")]
+    try:
+        control_plane.kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(system))
+        version = '{"status": {"nodeInfo": {"kubeletVersion": "v1.20.1"}}}'
+        control_plane.kubectl("patch", "node", "old", "--subresource=status", "--type=merge", "-p", version)
+        found = doctor(applied, kubeconfig)
+    finally:
+        control_plane.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(system))
+    assert set(found) == {"ProxyModeUnknown", "DnsDown", "VersionSkew"}
+    assert found["VersionSkew"]["evidence"] == ["kubelet v1.20.1: old", "kube-proxy v1.29.0: DaemonSet kube-proxy"]
 
 
 def test_who_may_do_nothing_is_told_so_and_nothing_breaks(applied: Cluster, guest_kubeconfig: Path) -> None:

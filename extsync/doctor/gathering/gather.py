@@ -37,6 +37,9 @@ T = TypeVar("T")
 RENEWAL: Final = 4.0
 """Seconds in which a Lease that is held is renewed: twice the default of retryPeriod."""
 
+LOOK: Final = 0.5
+"""Seconds between two looks at a Lease."""
+
 AT_ONCE: Final = 5
 """Services that are looked at at a time."""
 
@@ -178,12 +181,16 @@ class Gatherer:
         return msgspec.structs.replace(facts, inside=inside)
 
     async def _with_keepers(self, services: Sequence[ServiceFacts]) -> tuple[ServiceFacts, ...]:
-        """Looks at each Lease once more, after the time in which a holder renews it."""
+        """Looks at each Lease again until it is renewed, for as long as a holder takes to do so."""
         keepers = {one.keeper.place: one.keeper for one in services if isinstance(one.keeper, Keeper)}
-        if not keepers:
-            return tuple(services)
-        await self._asking.clock.sleep(max(0.0, min(RENEWAL, self._asking.left - 1.0)))
-        renewed = {place: await is_renewed(self._asking, keeper) for place, keeper in keepers.items()}
+        renewed = dict.fromkeys(keepers, False)
+        ends = self._asking.clock.monotonic() + min(RENEWAL, self._asking.left - 1.0)
+        while not all(renewed.values()):
+            for place in [place for place, known in renewed.items() if not known]:
+                renewed[place] = await is_renewed(self._asking, keepers[place])
+            if self._asking.clock.monotonic() >= ends:
+                break
+            await self._asking.clock.sleep(LOOK)
         return tuple(
             msgspec.structs.replace(one, keeper=msgspec.structs.replace(one.keeper, renewed=renewed[one.keeper.place]))
             if isinstance(one.keeper, Keeper)
