@@ -12,20 +12,22 @@ from extsync.kube.enquiries import Answered, Right, Rules, User
 THEME: Final = "rights"
 
 NEEDED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
-    ("", "services", ("get", "list", "watch", "create", "patch", "delete")),
-    ("", "services/finalizers", ("update",)),
+    ("", "services", ("get", "list", "watch")),
     ("", "endpoints", ("get", "list", "watch", "create", "update", "delete")),
     ("discovery.k8s.io", "endpointslices", ("get", "list", "watch", "create", "update", "delete")),
-    ("", "events", ("create", "update")),
 )
 """Groups, resources and verbs without which extsync cannot work, as in deploy/kustomize/base/clusterrole.yaml."""
 
 OPTIONAL: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
+    ("", "services", ("create", "patch", "delete")),
+    ("", "services/finalizers", ("update",)),
+    ("", "events", ("create", "update")),
     ("", "pods", ("list", "watch")),
     ("", "nodes", ("get", "list", "watch")),
     ("networking.k8s.io", "servicecidrs", ("get", "list", "watch")),
 )
-"""Those that some uses need: the source `pods`, zones, and the cluster's own address ranges."""
+"""Those that some uses need: Services of manifests, the enforcement of owner references, events, the source `pods`,
+zones, and the cluster's own address ranges."""
 
 LEASES: Final = ("coordination.k8s.io", "leases", ("get", "list", "watch", "create", "update", "delete"))
 """With leader election, in the namespace of the Leases."""
@@ -42,7 +44,8 @@ LOOKS: Final[tuple[tuple[str, str, str], ...]] = (
 
 def is_optional(right: Right) -> bool:
     """Whether extsync works without it, but for a part of what it can do."""
-    return any((right.group, right.resource) == (group, resource) for group, resource, _ in OPTIONAL)
+    asked = right.group, right.resource
+    return any(asked == (group, resource) and right.verb in verbs for group, resource, verbs in OPTIONAL)
 
 
 def check_cluster(cluster: ClusterFacts) -> Iterator[Finding]:
@@ -108,7 +111,7 @@ def _account(cluster: ClusterFacts) -> Iterator[Finding]:
             "AccountRightsOptional",
             f"the ServiceAccount {name} lacks rights that some uses need",
             evidence=map(str, optional),
-            cure="grant them for the source `pods`, for zones, and to deny the cluster's own addresses",
+            cure="docs/operations.md has what each is for",
         )
     if allowed and not missing:
         yield say.ok("AccountRights", f"the ServiceAccount {name} has all {len(allowed)} rights that extsync needs")

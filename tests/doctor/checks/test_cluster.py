@@ -87,7 +87,8 @@ def account(*rights: tuple[Right, Seen[Answered]], exists: Seen[bool] = True) ->
     [
         (account((Right("get", "services"), YES)), set()),
         (account((Right("get", "services"), DENIED)), {"AccountRightsMissing"}),
-        (account((Right("get", "pods"), DENIED)), set()),
+        (account((Right("list", "pods"), DENIED)), set()),
+        (account((Right("create", "services"), DENIED)), set()),
         (account((Right("get", "services"), NO)), set()),
         (account(exists=False), set()),
     ],
@@ -108,9 +109,9 @@ def test_the_rights_that_are_asked_for_are_those_that_deploy_grants() -> None:
         for rule in yaml.safe_load((DEPLOY / name).read_text())["rules"]:
             for resource in rule["resources"]:
                 granted.setdefault((rule["apiGroups"][0], resource), set()).update(rule["verbs"])
-    asked = {
-        (group, resource): set(verbs) for group, resource, verbs in (*rights.NEEDED, *rights.OPTIONAL, rights.LEASES)
-    }
+    asked: dict[tuple[str, str], set[str]] = {}
+    for group, resource, verbs in (*rights.NEEDED, *rights.OPTIONAL, rights.LEASES):
+        asked.setdefault((group, resource), set()).update(verbs)
     assert asked == granted
 
 
