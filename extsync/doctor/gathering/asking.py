@@ -17,6 +17,10 @@ REQUEST: Final = 10.0
 """Seconds that one question may take, as far as the time of the whole command lasts."""
 
 
+OVER: Final = Unread("the time of the command was over; give it more with --timeout")
+"""What is not asked any more."""
+
+
 class Asking:
     """Asks as long as there is time: until ``seconds`` from now have passed."""
 
@@ -34,7 +38,7 @@ class Asking:
         """The answer to ``question``, which takes a ``timeout``, or why there is none. Raises NotFound."""
         seconds = min(REQUEST, self.left)
         if seconds <= 0:
-            return Unread("the time of the command was over; give it more with --timeout")
+            return OVER
         try:
             return await question(*arguments, timeout=seconds, **options)
         except NotFound:

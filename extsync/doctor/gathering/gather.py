@@ -11,7 +11,7 @@ import msgspec
 from extsync import __version__
 from extsync.address_policy import AddressPolicy, ClusterRanges
 from extsync.doctor.facts import ClusterFacts, Keeper, Kept, Running, Seen, ServiceFacts, Unread
-from extsync.doctor.gathering.asking import Asking
+from extsync.doctor.gathering.asking import OVER, Asking
 from extsync.doctor.gathering.cluster import read_dns, read_nodes, read_proxy
 from extsync.doctor.gathering.inside import look_inside
 from extsync.doctor.gathering.reach import reach
@@ -145,7 +145,12 @@ class Gatherer:
     async def _ranges(self, wanted: Wanted, unknown: list[str], *, skip: bool) -> ClusterRanges:
         if skip or not wanted.reads_ranges:
             return ClusterRanges()
-        return await read_ranges(self._asking.store, unknown.append)
+        try:
+            async with self._asking.clock.timeout(max(0.0, self._asking.left)):
+                return await read_ranges(self._asking.store, unknown.append)
+        except TimeoutError:
+            unknown.append(OVER.why)
+            return ClusterRanges()
 
     # ---- Services ----------------------------------------------------------------------------------------------------
 

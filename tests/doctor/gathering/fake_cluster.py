@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -23,10 +24,11 @@ from tests.kube.exec_server import ExecServer, served
 @dataclass
 class FakeCluster:
     """``objects`` by path; what is not there is 404, and so is a list. ``denied`` are verbs and resources ("get pods")
-    that reviews and requests refuse."""
+    that reviews and requests refuse. ``hangs``: but for the version nothing is answered."""
 
     objects: dict[str, Any] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
+    hangs: bool = False
     exec_server: ExecServer = field(default_factory=ExecServer)
     reviewed: list[dict[str, Any]] = field(default_factory=list)
     asking: Asking = field(init=False)
@@ -38,6 +40,8 @@ class FakeCluster:
         self.objects |= {f"{path}/{one['metadata']['name']}": one for one in objects}
 
     async def get(self, request: web.Request) -> web.Response:
+        if self.hangs and request.path != "/version":
+            await asyncio.Event().wait()
         resource = next((word for word in self.denied if request.path.endswith(f"/{word.partition(' ')[2]}")), "")
         if resource:
             return web.json_response({"message": f"you may not {resource}"}, status=403)
@@ -47,6 +51,8 @@ class FakeCluster:
         return web.json_response(found)
 
     async def review(self, request: web.Request) -> web.Response:
+        if self.hangs:
+            await asyncio.Event().wait()
         review = json.loads(await request.read())
         self.reviewed.append(review)
         if review["kind"] in self.denied:

@@ -254,6 +254,15 @@ async def test_an_api_server_that_refuses_everything_is_told_of_in_facts() -> No
     assert len(found.cluster.unknown_ranges) == 2
 
 
+async def test_an_api_server_that_hangs_costs_the_time_that_was_given_and_no_more() -> None:
+    fake = FakeCluster(objects={"/version": {"gitVersion": "v1.36.3"}}, hangs=True)
+    found = await gathered(fake, seconds=0.5)
+    [service] = found.services
+    for fact in (found.cluster.nodes, found.cluster.user, found.cluster.rules, service.service, service.slices):
+        assert isinstance(fact, Unread)
+    assert found.cluster.unknown_ranges
+
+
 async def test_a_lease_that_is_renewed_meanwhile_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     lease = {
         "metadata": {"name": "extsync-default", "namespace": "ext"},
