@@ -4,8 +4,9 @@ The goals: no more CPU than HAProxy takes, at most an eighth of what blackbox_ex
 floor (see probes). Targets are one nginx on thousands of loopback addresses. Each prober works by itself, from its
 start, on the same number of targets in the same period; the rounds take turns. CPU is that of the prober's process
 alone: blackbox_exporter is asked from here over kept connections, which is not counted, and at a lower pace, since it
-has no rhythm of its own. Where the machine is so busy that HAProxy falls behind with its bare connects, their figure is
-too low.
+has no rhythm of its own. A bare connect is compared with HAProxy's twice: ended as HAProxy ends it, by a reset
+(``close: rst``), for which the goal holds, and in order, as is the default, which is only told. Where the machine is so
+busy that HAProxy falls behind with its bare connects, their figure is too low.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
+
 from benchmarks import probes, servers
 from benchmarks.figures import SHORT, Row, all_good, print_table
 from benchmarks.probes import SHORT_LOAD, Load
@@ -26,6 +29,9 @@ from extsync.health.base import Check
 
 PART = "balancers"
 CHECKS: dict[str, Check] = {"tcpSocket": probes.TCP, "httpGet": probes.HTTP}
+RESET = "tcpSocket"
+"""The kind of check whose connections HAProxy ends by a reset."""
+
 NAMES = {"ours": "extsync", "haproxy": "HAProxy", "blackbox": "blackbox_exporter", "floor": "raw epoll"}
 GOALS = {"haproxy": 1.0, "blackbox": 1 / 8, "floor": probes.FLOOR_GOAL}
 CLIENTS = 8
@@ -60,8 +66,11 @@ def _is_there(rival: str) -> bool:
 def compared(kind: str, medians: dict[str, float], load: Load) -> list[Row]:
     """A row for each that extsync is compared with."""
     names = {**NAMES, **{rival: f"{NAMES[rival]} {servers.version(rival)}" for rival in medians if rival in PROGRAMS}}
-    return [
-        Row(
+    found: list[Row] = []
+    for other, goal in GOALS.items():
+        if other not in medians:
+            continue
+        as_default = Row(
             part=PART,
             what=f"CPU of a {kind} check, {load}",
             figure=medians["ours"],
@@ -70,9 +79,12 @@ def compared(kind: str, medians: dict[str, float], load: Load) -> list[Row]:
             reference_is=names[other],
             goal=goal,
         )
-        for other, goal in GOALS.items()
-        if other in medians
-    ]
+        if other == "haproxy" and kind == RESET:
+            what = f"CPU of a {kind} check that ends as HAProxy's do (close: rst), {load}"
+            found.append(msgspec.structs.replace(as_default, what=what, figure=medians["reset"]))
+            as_default = msgspec.structs.replace(as_default, goal=None)
+        found.append(as_default)
+    return found
 
 
 def measure(kind: str, target: Running, directory: Path, load: Load, rivals: list[str]) -> dict[str, float]:
@@ -81,6 +93,8 @@ def measure(kind: str, target: Running, directory: Path, load: Load, rivals: lis
     port = target.port
     for _ in range(load.rounds):
         costs = {"ours": asyncio.run(probes.prober(CHECKS[kind], port, load))}
+        if "haproxy" in rivals and kind == RESET:
+            costs["reset"] = asyncio.run(probes.prober(CHECKS[kind], port, load, close="rst"))
         if "haproxy" in rivals:
             costs["haproxy"] = haproxy(kind, target, directory, load)
         if "blackbox" in rivals:

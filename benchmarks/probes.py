@@ -22,6 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 
@@ -129,11 +130,12 @@ def targets(check: Check, addresses: list[str], port: int, timing: Timing, *, im
     return [Target(address, (Probe(check, timing, address, port),), immediate) for address in addresses]
 
 
-async def prober(check: Check, port: int, load: Load = LOAD) -> float:
+async def prober(check: Check, port: int, load: Load = LOAD, *, close: Literal["fin", "rst"] = "fin") -> float:
     """CPU seconds per check of the prober in its stride: each endpoint has been probed and has a verdict."""
     running = Prober(clock=SystemClock(), io=SystemProbeIO(), wake=lambda: None)
     await running.start()
-    running.upsert(targets(check, hosts(load.endpoints), port, Timing(period=load.period, timeout=TIMEOUT)))
+    timing = Timing(period=load.period, timeout=TIMEOUT, close=close)
+    running.upsert(targets(check, hosts(load.endpoints), port, timing))
     await asyncio.sleep(load.period + WARM_UP)
     before, started = running.stats, cpu()
     await asyncio.sleep(load.window)

@@ -14,16 +14,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import ssl
-import struct
 from collections.abc import Callable
-from socket import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from typing import Final
 
 from extsync.health import tls_words
 from extsync.health.base import Failed, Follow, Keep, Passed, Request, Result
-from extsync.health.conversation import BROKEN, Conversation, OwnFault, refusal, words
+from extsync.health.conversation import BROKEN, RESET, Conversation, OwnFault, refusal, words
+from extsync.health.nearby import Nearby
 from extsync.health.parking import Parking
 from extsync.health.record import Record
+from extsync.health.sockets import NO_ROOM, NoSocketError, Sockets, is_bare
 from extsync.seams import Clock, Poller, ProbeIO, ProbeSocket, epoll
 
 REDIRECTS: Final = 10
@@ -31,18 +31,8 @@ REDIRECTS: Final = 10
 _BATCH: Final = 16  # events between two looks at the clock
 _BATCHES: Final = 16
 _BUSY: Final = 0.005  # seconds that a wake-up may take
-_LINGER_NONE: Final = struct.pack("ii", 1, 0)  # closing sends a reset
 _BARE: Final = epoll.OUT | epoll.ET
 _TALK: Final = epoll.IN | epoll.OUT | epoll.RDHUP | epoll.ET
-_UNDER_WAY: Final = frozenset({0, errno.EINPROGRESS, errno.EINTR})
-_STILL_UNDER_WAY: Final = frozenset({errno.EALREADY, errno.EINPROGRESS, errno.EINTR})
-_MADE: Final = frozenset({0, errno.EISCONN, errno.ECONNRESET, errno.EPIPE})
-"""What connecting again says where the connection stands, or stood and was reset (see ``refusal``)."""
-
-
-NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC})
-"""No more sockets can be opened just now, whatever the endpoint."""
-
 _NO_PORT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAGAIN})  # none left, or no address, towards this endpoint
 _GIVEN_UP: Final = 64
 """How many kept connections give way at once where the system has no room: others in this process need some, too."""
@@ -55,6 +45,8 @@ class Attempts:
     the record has its note. ``stranded(record, reason, code)`` gets what could not start or go on for a reason of our
     own, ``code`` being the errno or 0. Both are called while sockets are being served, and may neither start nor end an
     attempt.
+
+    ``flying`` are the records in flight by descriptor, for others to look at.
 
     Where a certificate is refused because of the time, a second connection, which accepts any, looks at its dates.
     """
@@ -73,16 +65,22 @@ class Attempts:
         self._io = io
         self._concluded = concluded
         self._stranded = stranded
-        self._flying: dict[int, Record] = {}
-        self._fresh: list[tuple[Record, ProbeSocket]] = []
+        self.flying: dict[int, Record] = {}
+        self._sockets = Sockets(io)
+        self._nearby = Nearby(
+            clock=clock,
+            stood=self._stood,
+            ended=self._end,
+            left=self._take_up,
+            answered=self._take_up_answer,
+            broke=self._take_up_error,
+            soon=on_events,
+        )
         self._parking = Parking(clock.wall)
-        self._sockets = 0
+        self._limit = 0
         self._dials: list[tuple[Record, Request, int, ssl.SSLError | None]] = []
         self._on_events = on_events
         self._poller: Poller = io.poller()
-
-    def __len__(self) -> int:
-        return len(self._flying)
 
     @property
     def kept(self) -> int:
@@ -91,32 +89,41 @@ class Attempts:
 
     def open(self, sockets: int) -> None:
         """Begins to watch sockets from the running event loop, at most ``sockets`` with those of kept connections."""
-        self._sockets = sockets
+        self._limit = sockets
         self._io.attach(self._poller, self._on_events)
 
     def close(self) -> None:
         """Ends all attempts without a result."""
-        for record in list(self._flying.values()):
+        for record in list(self.flying.values()):
             self.abandon(record)
+        self._nearby.close()
         self._parking.give_up(self.kept)
+        self._sockets.give_up()
         self._io.detach(self._poller)
         self._poller.close()
 
     def begin(self, record: Record) -> None:
-        """Starts an attempt; it may be over when this returns."""
+        """Starts an attempt, with which ``look`` goes on; it may be over when this returns."""
         now = record.began = self._now()
         if record.talk is not None and self._parking.take(record, record.talk, now):
-            self._flying[record.talk.sock.fileno()] = record
+            self.flying[record.talk.sock.fileno()] = record
             return
         request = self._request(record)
-        if request is not None:
-            self._connect(record, request)
+        if request is None:
+            return
+        sock = self._connect(record, request)
+        if sock is None:
+            return
+        if self._nearby.takes(request):
+            self._nearby.add(record, request, sock)
+        else:
+            self._converse(record, Conversation(record.probe.check, request, sock))
 
     def abandon(self, record: Record) -> None:
         """Ends an attempt without a result, or closes what is kept for the next one; nothing where there is neither."""
         sock = record.sock
         if sock is not None:
-            del self._flying[sock.fileno()]
+            del self.flying[sock.fileno()]
             sock.close()
             record.sock = record.talk = None
         else:
@@ -134,11 +141,10 @@ class Attempts:
 
     def pump(self) -> bool:
         """Handles what has happened on the sockets; returns False where it stopped with more to do."""
-        poll, flying, parking, clock = self._poller.poll, self._flying, self._parking, self._now
+        poll, flying, parking, clock = self._poller.poll, self.flying, self._parking, self._now
         if not flying and not parking.records:
             return True
-        if self._fresh:
-            self.look()
+        self.look()
         stop = clock() + _BUSY
         for _ in range(_BATCHES):
             events = poll(0, _BATCH)
@@ -150,10 +156,8 @@ class Attempts:
                 elif record.talk is not None:
                     self._advance(record, record.talk, mask, now)
                 else:
-                    code = refusal(record.sock) if mask & BROKEN else 0
-                    self._end(record, words(code) if code else None, now)
-            if self._dials:
-                self._dial()
+                    self._told(record, record.sock, mask, now)
+            self._dial()
             if len(events) < _BATCH:
                 return True
             if now > stop:
@@ -161,100 +165,141 @@ class Attempts:
         return False
 
     def look(self) -> None:
-        """Concludes the bare connects begun since the last call that stand already, and has the others watched.
+        """Goes on with the attempts begun since the last call; to be called after a portion has been begun."""
+        self._nearby.look()
+        self._dial()
 
-        To be called after a portion has been begun. A near network has answered by then, and connecting again, which
-        only says how it went, costs less than to be told by the poller.
-        """
-        fresh, self._fresh = self._fresh, []
-        now = self._now()
-        for record, sock in fresh:
-            if record.sock is not sock:
-                continue  # it was abandoned meanwhile
-            code = sock.connect_ex((record.probe.host, record.probe.port))
-            if code in _MADE:
-                self._end(record, None, now)
-            elif code not in _STILL_UNDER_WAY:
-                self._end(record, words(code), now)
-            else:
-                self._watch(record, sock)
+    # ---- bare connects ----------------------------------------------------------------------------------------------
 
-    def _watch(self, record: Record, sock: ProbeSocket) -> None:
-        try:
-            self._poller.register(sock.fileno(), _BARE)
-        except OSError as error:
-            self.abandon(record)
-            self._stranded(record, words(error.errno or 0), error.errno or errno.ENOSPC)
+    def _told(self, record: Record, sock: ProbeSocket, mask: int, now: float) -> None:
+        """The poller tells how a bare connect went."""
+        code = refusal(sock) if mask & BROKEN else 0
+        if code:
+            self._end(record, words(code), now)
+            return
+        if record.pace.resets:
+            self._poller.unregister(sock.fileno())
+        self._stood(record, now)
+
+    def _stood(self, record: Record, now: float) -> None:
+        """A bare connect has passed, and the poller does not watch its socket."""
+        sock = record.sock
+        if sock is not None:
+            del self.flying[sock.fileno()]
+            record.sock = None
+            self._sockets.end(record, sock)
+        self._concluded(record, None, now)
+
+    # ---- opening ----------------------------------------------------------------------------------------------------
 
     def _dial(self) -> None:
         """Makes the connections that events have led to: after all events, lest one be for the socket before."""
-        dials, self._dials = self._dials, []
-        for dial in dials:
-            self._connect(*dial)
+        while self._dials:
+            dials, self._dials = self._dials, []
+            for record, request, hops, doubt in dials:
+                sock = self._connect(record, request, hops, doubt)
+                if sock is None:
+                    continue
+                if is_bare(request):
+                    self._watch(record, sock, _BARE)
+                else:
+                    self._converse(record, Conversation(record.probe.check, request, sock, hops, doubt))
 
-    def _connect(self, record: Record, request: Request, hops: int = 0, doubt: ssl.SSLError | None = None) -> None:
+    def _connect(
+        self, record: Record, request: Request, hops: int = 0, doubt: ssl.SSLError | None = None
+    ) -> ProbeSocket | None:
+        """Opens a connection, which is in flight then; None where it has already failed or could not be."""
         if self._parking.records and not self._has_room():
-            self._parking.give_up(1)
-        code = self._open(record, request, hops, doubt)
-        if code and abs(code) in NO_ROOM and self._parking.give_up(_GIVEN_UP):
-            code = self._open(record, request, hops, doubt)
-        if code == 0:
-            return
-        own, code = code < 0, abs(code)
-        if doubt is not None:
-            self._concluded(record, tls_words.words(doubt) + _after(hops), self._now())
-        elif own or code in NO_ROOM or code in _NO_PORT:
-            self._stranded(record, words(code), code)
-        else:
-            self._concluded(record, words(code) + _after(hops), self._now())
-
-    def _open(self, record: Record, request: Request, hops: int, doubt: ssl.SSLError | None) -> int:
-        """Opens a connection: returns 0 once that is under way, otherwise the errno, less than 0 where no socket is."""
+            self._give_up(1)
         try:
-            sock = self._io.datagrams(record.family) if request.datagram else self._io.socket(record.family)
-        except OSError as error:
-            return -(error.errno or errno.ENOBUFS)
-        bare = not (request.listens or request.data or request.tls)
-        if record.pace.resets:
-            sock.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_NONE)
-        elif bare or _speaks_first(request):
-            # The acknowledgement that completes the handshake goes with what we say, or with the end: a packet less on
-            # either side, and a server that is woken once. Before a reset there would be none at all.
-            sock.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 0)
-        code = sock.connect_ex((record.probe.host, request.port))
-        if code in _UNDER_WAY and bare:
-            self._flying[sock.fileno()] = record
-            record.sock = sock
-            self._fresh.append((record, sock))
-            return 0
-        if code in _UNDER_WAY:
             try:
-                self._poller.register(sock.fileno(), _TALK)
+                sock = self._sockets.connect(record, request)
             except OSError as error:
-                code = error.errno or errno.ENOSPC
+                if error.errno not in NO_ROOM or not self._give_up(_GIVEN_UP):
+                    raise
+                sock = self._sockets.connect(record, request)
+        except OSError as error:
+            code = error.errno or 0
+            if doubt is not None:
+                self._concluded(record, tls_words.words(doubt) + _after(hops), self._now())
+            elif isinstance(error, NoSocketError) or code in NO_ROOM or code in _NO_PORT:
+                self._stranded(record, words(code), code)
             else:
-                self._flying[sock.fileno()] = record
-                record.sock = sock
-                record.talk = Conversation(record.probe.check, request, sock, hops, doubt)
-                return 0
-        sock.close()
-        return code
+                self._concluded(record, words(code) + _after(hops), self._now())
+            return None
+        self.flying[sock.fileno()] = record
+        record.sock = sock
+        return sock
 
-    def _advance(self, record: Record, talk: Conversation, mask: int, now: float) -> None:
+    def _has_room(self) -> bool:
+        return len(self.flying) + len(self._parking.records) + self._sockets.spares < self._limit
+
+    def _give_up(self, count: int) -> int:
+        """Closes sockets that wait for another attempt, and returns how many."""
+        return self._sockets.give_up() or self._parking.give_up(count)
+
+    def _watch(self, record: Record, sock: ProbeSocket, mask: int) -> bool:
+        """Has a socket watched; returns False where there is no room for that, which ends the attempt."""
+        try:
+            self._poller.register(sock.fileno(), mask)
+        except OSError as error:
+            self._parking.give_up(_GIVEN_UP)
+            self.abandon(record)
+            self._stranded(record, words(error.errno or 0), error.errno or errno.ENOSPC)
+            return False
+        return True
+
+    # ---- conversations ----------------------------------------------------------------------------------------------
+
+    def _converse(self, record: Record, talk: Conversation) -> bool:
+        """Begins to serve a conversation; returns False where there is no room."""
+        record.talk = talk
+        return self._watch(record, talk.sock, _TALK)
+
+    def _take_up(self, record: Record, request: Request, sock: ProbeSocket, said: int | None) -> Conversation | None:
+        """Goes on with an attempt that began without the poller."""
+        if is_bare(request):
+            self._watch(record, sock, _BARE)
+            return None
+        talk = Conversation(record.probe.check, request, sock)
+        if said is not None:
+            talk.has_said(said)
+        return talk if self._converse(record, talk) else None
+
+    def _take_up_answer(self, record: Record, request: Request, sock: ProbeSocket, received: bytes) -> None:
+        talk = self._take_up(record, request, sock, len(request.data))
+        if talk is not None:
+            self._advance(record, talk, epoll.IN, self._now(), received)
+
+    def _take_up_error(
+        self, record: Record, request: Request, sock: ProbeSocket, said: int | None, error: OSError
+    ) -> None:
+        talk = record.talk = Conversation(record.probe.check, request, sock)
+        if said is not None or error.errno in RESET:
+            talk.has_said(said or 0)
+        self._end(record, self._fault(record, talk, error).reason, self._now())
+
+    def _advance(
+        self, record: Record, talk: Conversation, mask: int, now: float, received: bytes | None = None
+    ) -> None:
         if talk.doubt is not None:
             self._look(record, talk, talk.doubt, mask, now)
             return
         result: Result | None
         try:
-            result = talk.advance(mask)
-        except OSError as error:  # ssl.SSLError is one
+            result = talk.advance(mask, received)
+        except ssl.SSLError as error:
+            result = self._distrust(record, talk, error)
+        except OSError as error:
             result = self._fault(record, talk, error)
         except Exception as error:  # OwnFault, or whatever a plugin raises: the other sockets must not suffer
             self.abandon(record)
             self._stranded(record, str(error) if isinstance(error, OwnFault) else _blame(error), 0)
             return
-        if result is None:
-            return
+        if result is not None:
+            self._act(record, talk, result, mask, now)
+
+    def _act(self, record: Record, talk: Conversation, result: Result, mask: int, now: float) -> None:
         if isinstance(result, Passed):
             self._pass(record, talk, result, mask, now)
             return
@@ -274,14 +319,11 @@ class Attempts:
     def _pass(self, record: Record, talk: Conversation, result: Passed, mask: int, now: float) -> None:
         record.note = self._note(talk, result)
         if result.keep is not Keep.NO and self._parking.park(record, talk, result, mask, now):
-            del self._flying[talk.sock.fileno()]
+            del self.flying[talk.sock.fileno()]
             self._concluded(record, None, now)
         else:
             talk.farewell()
             self._end(record, None, now)
-
-    def _has_room(self) -> bool:
-        return len(self._flying) + len(self._parking.records) < self._sockets
 
     def _begin_anew(self, record: Record) -> None:
         """The kept connection was of no use: the attempt goes on as if there had been none."""
@@ -306,10 +348,8 @@ class Attempts:
             return note
         return "; ".join(filter(None, (tls_words.notice(certificate, self._wall()), note)))
 
-    def _fault(self, record: Record, talk: Conversation, error: OSError) -> Failed | None:
-        """What has gone wrong with a connection, in words; None where a second look follows."""
-        if isinstance(error, ssl.SSLError):
-            return self._distrust(record, talk, error)
+    def _fault(self, record: Record, talk: Conversation, error: OSError) -> Failed:
+        """What has gone wrong with a connection, in words."""
         code = error.errno or 0
         if talk.request.datagram:
             return Failed("port unreachable" if code == errno.ECONNREFUSED else words(code))
@@ -317,6 +357,7 @@ class Attempts:
         return Failed(words(code) if stage == "connecting" else f"{words(code)} ({stage})")
 
     def _distrust(self, record: Record, talk: Conversation, error: ssl.SSLError) -> Failed | None:
+        """What has gone wrong with TLS, in words; None where a second look follows."""
         look = talk.second_look() if tls_words.is_about_dates(error) else None
         if look is None:
             return Failed(tls_words.words(error))
@@ -334,11 +375,6 @@ class Attempts:
     def _end(self, record: Record, failure: str | None, now: float) -> None:
         self.abandon(record)
         self._concluded(record, failure, now)
-
-
-def _speaks_first(request: Request) -> bool:
-    """Whether TCP carries the request, and a server waits for it before it says anything."""
-    return not request.datagram and bool(request.data or request.tls or request.session)
 
 
 def _blame(error: Exception) -> str:

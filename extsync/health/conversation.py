@@ -27,9 +27,9 @@ _ENDING: Final = epoll.RDHUP | BROKEN
 _READABLE: Final = epoll.IN | _ENDING
 
 # Linux says ECONNREFUSED to a reset that answers a SYN; these two say that the connection stood before it was reset.
-_RESET: Final = (errno.ECONNRESET, errno.EPIPE)
+RESET: Final = (errno.ECONNRESET, errno.EPIPE)
 
-_PIECE: Final = 16384
+PIECE: Final = 16384
 _DATAGRAM: Final = 65535
 _PIECES: Final = 512
 """In how many pieces all answers of an attempt may come: the check looks at an answer again after each."""
@@ -50,7 +50,7 @@ def words(code: int) -> str:
 def refusal(sock: ProbeSocket) -> int:
     """Why a connection that was to be made is broken: an errno, or 0 where it was made, even if it was reset since."""
     code = sock.getsockopt(SOL_SOCKET, SO_ERROR)
-    return 0 if code in _RESET else code
+    return 0 if code in RESET else code
 
 
 class Conversation:
@@ -68,7 +68,7 @@ class Conversation:
     )  # fmt: skip
 
     def __init__(
-        self, check: Check, request: Request, sock: ProbeSocket, hops: int, doubt: ssl.SSLError | None = None
+        self, check: Check, request: Request, sock: ProbeSocket, hops: int = 0, doubt: ssl.SSLError | None = None
     ) -> None:
         self.check = check
         self.request = request
@@ -100,8 +100,16 @@ class Conversation:
         session = self.request.session
         return not (self._received if session is None else session.answered)
 
-    def advance(self, mask: int) -> Result | None:
-        """Goes on after the events ``mask``. Raises OSError, ssl.SSLError (see ``tls_words``) and OwnFault."""
+    def has_said(self, count: int) -> None:
+        """Begins where the connection stands and ``count`` bytes of the request's data have been sent."""
+        self._connected = True
+        self._unsent = self.request.data[count:]
+
+    def advance(self, mask: int, received: bytes | None = None) -> Result | None:
+        """Goes on after the events ``mask``, with what has been ``received`` already; b"" is the end.
+
+        Raises OSError, ssl.SSLError (see ``tls_words``) and OwnFault.
+        """
         if not self._connected:
             self._established(mask)
         elif self._unsent and mask & epoll.OUT:
@@ -110,7 +118,7 @@ class Conversation:
             return None if self._unsent else PASSED
         if not mask & _READABLE:
             return None
-        return self._receive_datagrams() if self.request.datagram else self._receive(mask)
+        return self._receive_datagrams() if self.request.datagram else self._receive(mask, received)
 
     def second_look(self) -> Request | None:
         """A request that only asks for the server's certificate; None where TLS is not how the connection begins."""
@@ -151,7 +159,7 @@ class Conversation:
             self._send(b"")
         while mask & _READABLE:
             try:
-                data = self.sock.recv(_PIECE)
+                data = self.sock.recv(PIECE)
             except BlockingIOError:
                 break
             plain, eof = (data, not data) if self._tls is None else self._tls.read(data, eof=not data)
@@ -185,7 +193,7 @@ class Conversation:
     def _established(self, mask: int) -> None:
         if mask & BROKEN:
             code = self.sock.getsockopt(SOL_SOCKET, SO_ERROR)
-            self._connected = code in _RESET
+            self._connected = code in RESET
             if code:
                 raise OSError(code, words(code))
         self._connected = True
@@ -213,12 +221,13 @@ class Conversation:
             sent = 0
         self._unsent = unsent[sent:]
 
-    def _receive(self, mask: int) -> Result | None:
+    def _receive(self, mask: int, received: bytes | None) -> Result | None:
         while True:
             try:
-                data = self.sock.recv(_PIECE)
+                data = self.sock.recv(PIECE) if received is None else received
             except BlockingIOError:
                 return None
+            received = None
             result = self._take(data, eof=not data) if self._tls is None else self._decrypt(self._tls, data)
             if result is not None:
                 return result
@@ -226,7 +235,7 @@ class Conversation:
                 return Failed(f"connection closed {self.stage()}")
             # A short read has emptied the socket, and what comes later makes a new event - unless the end, which is
             # announced once, has come already.
-            if len(data) < _PIECE and not mask & _ENDING:
+            if len(data) < PIECE and not mask & _ENDING:
                 return None
 
     def _receive_datagrams(self) -> Result | None:

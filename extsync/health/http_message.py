@@ -24,6 +24,7 @@ BODY_LIMIT: Final = 65536
 _INFORMATIONAL: Final = 16
 _CHUNKS: Final = 1024
 _CHUNK_LINE: Final = 256
+_SHORT: Final = 1024
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\x00]*+)?\r?\n")
 # Header lines, each perhaps continued (obs-fold), and the empty line. Possessive, so that no input makes it slow.
@@ -72,6 +73,10 @@ def parse_head(data: bytes) -> Head | None:
 
     Raises Malformed as soon as it is clear that there will be none.
     """
+    return _parse_short_head(data) if len(data) <= _SHORT else _parse_head(data)
+
+
+def _parse_head(data: bytes) -> Head | None:
     start = 0
     for _ in range(_INFORMATIONAL + 1):
         end = _end_of_head(data, start)
@@ -89,6 +94,10 @@ def parse_head(data: bytes) -> Head | None:
             return Head(status, match[3], end, int(match[1]))
         start = end
     raise Malformed(f"more than {_INFORMATIONAL} informational answers")
+
+
+# Servers of one kind give the same short answer within a second, and then the next one.
+_parse_short_head = lru_cache(maxsize=64)(_parse_head)
 
 
 def parse_body(head: Head, data: bytes, eof: bool) -> Body:

@@ -211,6 +211,8 @@ class Prober:
         self._latency.observe(took)
         record.ended = now
         pace, run = record.pace, record.run
+        if run == pace.rise and failure is None and not record.stale and record.note == record.told:
+            return  # more of the same, as nearly always
         health, record.run = advance(record.health, run, failure is None, pace.rise, pace.fall)
         if (run < 0) is not (record.run < 0):
             self._note_sign(record.target)

@@ -22,10 +22,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from extsync.health.attempts import NO_ROOM, Attempts
+from extsync.health.attempts import Attempts
 from extsync.health.record import Record
+from extsync.health.sockets import NO_ROOM
 from extsync.health.thresholds import in_transition
-from extsync.health.wheel import Wheel, tick_at, ticks
+from extsync.health.wheel import TICKS_PER_SECOND, Wheel, tick_at, ticks
 from extsync.seams import Clock, ProbeIO, Timer
 
 _AT_ONCE: Final = 256
@@ -72,7 +73,7 @@ class Scheduler:
 
     @property
     def in_flight(self) -> int:
-        return len(self._attempts)
+        return len(self._attempts.flying)
 
     @property
     def kept(self) -> int:
@@ -122,7 +123,7 @@ class Scheduler:
     def _on_tick(self) -> None:
         tick = self._tick()
         drained = self._attempts.pump()
-        room = _AT_ONCE
+        flying, room = self._attempts.flying, _AT_ONCE
         while room > 0 and (slot := self._wheel.take(tick, room)) is not None:
             due, records = slot
             late = tick - due > _LATE
@@ -132,7 +133,7 @@ class Scheduler:
                     self._expire(record, tick, drained)
                 elif late:
                     self._miss(record, "skipped: it was not its turn in time", tick, tick - due)
-                elif self._waiting or not self._has_room():
+                elif self._waiting or self._resting or len(flying) >= self._capacity:
                     self._skip(record, "skipped: too many probes in flight")
                     self._waiting[record] = None
                 else:
@@ -183,7 +184,7 @@ class Scheduler:
         return tick_at(self._clock.monotonic())
 
     def _has_room(self) -> bool:
-        return not self._resting and len(self._attempts) < self._capacity
+        return not self._resting and len(self._attempts.flying) < self._capacity
 
     def _begin(self, record: Record, tick: int) -> None:
         behind = tick - record.planned
@@ -196,9 +197,12 @@ class Scheduler:
 
     def _concluded(self, record: Record, failure: str | None, now: float) -> None:
         self._on_result(record, failure, now)
-        record.planned = record.planned + _period(record) if record.second is None else record.second
-        record.second = None
-        self._wheel.schedule(record, max(record.planned, tick_at(now)))
+        if record.second is None:
+            planned = record.planned = record.planned + _period(record)
+        else:
+            planned, record.planned, record.second = record.second, record.second, None
+        # The comparison comes first because it nearly always decides: this is on the way of every attempt.
+        self._wheel.schedule(record, planned if planned > now * TICKS_PER_SECOND else max(planned, tick_at(now)))
 
     def _stranded(self, record: Record, reason: str, code: int) -> None:
         self.started -= 1
@@ -249,4 +253,6 @@ class Scheduler:
 
 def _period(record: Record) -> int:
     pace = record.pace
+    if pace.transition == pace.period:
+        return pace.period
     return pace.transition if in_transition(record.health, record.run) else pace.period

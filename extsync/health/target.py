@@ -17,7 +17,7 @@ class Timing(msgspec.Struct, frozen=True, gc=False):
 
     ``transition_period`` replaces ``period`` while the latest results disagree with the verdict or there is none yet.
     ``close`` is how a probe's connection ends: ``fin`` in order, which leaves a socket in TIME_WAIT here; ``rst`` at
-    once, which leaves none but shows in the logs of some backends.
+    once, which leaves none but, where something was said, shows in the logs of some backends.
     """
 
     initial_delay: float = 0.0

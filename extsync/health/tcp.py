@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from extsync.health.base import PASSED, CheckContext, Failed, Request, Result, host_port
@@ -29,7 +30,7 @@ class TcpCheck:
         self.expect = (config.expect or "").encode()
 
     def request(self, host: str, port: int) -> Request:
-        return Request(port, self.send, bool(self.expect))
+        return _request(port, self.send, bool(self.expect))
 
     def judge(self, request: Request, received: bytes, eof: bool) -> Result | None:
         if self.expect in received[:ANSWER_LIMIT]:
@@ -50,3 +51,8 @@ class TcpCheck:
     def _quoted(self) -> str:
         text = self.expect.decode(errors="replace")
         return repr(text if len(text) <= 40 else text[:40] + "...")
+
+
+@lru_cache(maxsize=64)
+def _request(port: int, send: bytes, listens: bool) -> Request:
+    return Request(port, send, listens)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from extsync.errors import ConfigError
+from extsync.seams.disconnect import disconnector
 
 _BIND_ADDRESS_NO_PORT: Final = 24
 """IP_BIND_ADDRESS_NO_PORT of Linux, for which Python 3.11 has no name: binding takes no port. Connecting does, and then
@@ -73,6 +74,14 @@ class ProbeIO(Protocol):
         """
         ...
 
+    def renewer(self) -> Callable[[ProbeSocket], bool]:
+        """A function that ends a TCP socket's connection with a reset, which makes the socket as new.
+
+        It returns False where that cannot be done: then the socket is to be closed. A poller must not watch it, since
+        what has happened so far would still be told.
+        """
+        ...
+
     def poller(self) -> Poller: ...
 
     def attach(self, poller: Poller, callback: Callable[[], object]) -> None:
@@ -117,6 +126,9 @@ class SystemProbeIO:
         sock = socket.SocketType(family, _DATAGRAMS)
         sock.setsockopt(*_RECEIVE_ERRORS[family], 1)
         return _bound(sock, self._sources[family]) if family in self._sources else sock
+
+    def renewer(self) -> Callable[[ProbeSocket], bool]:
+        return disconnector()
 
     def poller(self) -> Poller:
         return select.epoll()

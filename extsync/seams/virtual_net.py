@@ -107,6 +107,9 @@ class ScriptedProbeIO:
     def datagrams(self, family: int) -> ProbeSocket:
         return self._opened(_DatagramSocket)
 
+    def renewer(self) -> Callable[[ProbeSocket], bool]:
+        return _renew
+
     def poller(self) -> Poller:
         self._poller = _Poller(self)
         return self._poller
@@ -180,6 +183,8 @@ class _Socket:
 
     def send(self, data: bytes, /) -> int:
         self._raise_error()
+        if not self.connected:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         behaviour = self._behaviour
         if isinstance(behaviour, Listening) and (behaviour.answer or behaviour.closes or behaviour.resets):
             self._later(behaviour.delay, self._answer, data)
@@ -212,6 +217,13 @@ class _Socket:
                 timer.cancel()
             self._io.closed(self._fd)
             self._fd = -1
+
+    def renew(self) -> None:
+        """Ends the connection; the socket is as when it was made, its number aside."""
+        for timer in self._timers:
+            timer.cancel()
+        assert not self.watched, "a watched socket would go on telling of the connection before"
+        self.__init__(self._io, self._fd)  # type: ignore[misc]
 
     def hear(self, data: bytes) -> None:
         """The other side sends ``data``."""
@@ -263,6 +275,12 @@ class _Socket:
         if self._error:
             code, self._error = self._error, 0
             raise OSError(code, os.strerror(code))
+
+
+def _renew(sock: ProbeSocket) -> bool:
+    assert isinstance(sock, _Socket)
+    sock.renew()
+    return True
 
 
 class _DatagramSocket(_Socket):
@@ -322,6 +340,7 @@ class _Poller:
 
     def unregister(self, fd: int, /) -> None:
         self.modify(fd, 0)
+        self._ready.pop(fd, None)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
         events: list[tuple[int, int]] = []

@@ -17,8 +17,11 @@ LOAD = Load(endpoints=100, period=0.5, window=0.3, rounds=1)
 @pytest.mark.usefixtures("nginx_programs", "haproxy_programs", "blackbox_programs")
 def test_both_kinds_of_check_are_compared_with_every_other_prober() -> None:
     rows = balancers.rows(LOAD)
-    assert [row.reference_is.split()[0] for row in rows] == ["HAProxy", "blackbox_exporter", "raw"] * 2
-    assert ["httpGet" in row.what for row in rows] == [False] * 3 + [True] * 3
+    others = ["HAProxy", "blackbox_exporter", "raw"]
+    assert [row.reference_is.split()[0] for row in rows] == ["HAProxy", *others, *others]
+    assert ["httpGet" in row.what for row in rows] == [False] * 4 + [True] * 3
+    assert ["rst" in row.what for row in rows] == [True] + [False] * 6
+    assert [row.goal is None for row in rows] == [False, True] + [False] * 5
     assert all(row.figure > 0 and row.reference > 0 for row in rows)
 
 
