@@ -20,7 +20,7 @@ from typing import Final
 from extsync.health import tls_words
 from extsync.health.base import Failed, Follow, Keep, Passed, Request, Result
 from extsync.health.conversation import BROKEN, RESET, Conversation, OwnFault, refusal, words
-from extsync.health.nearby import Nearby
+from extsync.health.nearby import Nearby, takes
 from extsync.health.parking import Parking
 from extsync.health.record import Record
 from extsync.health.sockets import NO_ROOM, NoSocketError, Sockets, is_bare
@@ -114,8 +114,8 @@ class Attempts:
         sock = self._connect(record, request)
         if sock is None:
             return
-        if self._nearby.takes(request):
-            self._nearby.add(record, request, sock)
+        if takes(request):
+            self._nearby.add((record, request, sock))
         else:
             self._converse(record, Conversation(record.probe.check, request, sock))
 

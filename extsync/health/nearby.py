@@ -29,9 +29,15 @@ _MANY: Final = 8
 _Begun: TypeAlias = tuple[Record, Request, ProbeSocket]
 
 
+def takes(request: Request) -> bool:
+    """Whether an attempt with this request may begin without the poller."""
+    return bool(request.data or not request.listens) and not (request.tls or request.session or request.datagram)
+
+
 class Nearby:
     """Attempts whose connection is under way, each until it is over or left to the poller.
 
+    ``add((record, request, sock))`` takes one that has just begun and which it ``takes``.
     ``stood(record, now)`` tells that a bare connect has passed, and ``ended(record, failure, now)`` how another attempt
     ended, None for a pass. The others hand over one that goes on: ``left(record, request, sock, said)`` where there is
     nothing to read yet, ``answered(record, request, sock, received)`` where what has come, perhaps only the end, is no
@@ -62,17 +68,9 @@ class Nearby:
         self._broke = broke
         self._soon = soon
         self._fresh: list[_Begun] = []
+        self.add = self._fresh.append
         self._asked: list[_Begun] = []
         self._timer: Timer | None = None
-
-    @staticmethod
-    def takes(request: Request) -> bool:
-        """Whether an attempt with this request may be added."""
-        return bool(request.data or not request.listens) and not (request.tls or request.session or request.datagram)
-
-    def add(self, record: Record, request: Request, sock: ProbeSocket) -> None:
-        """Takes an attempt that has just begun."""
-        self._fresh.append((record, request, sock))
 
     def close(self) -> None:
         """Forgets all."""
@@ -88,7 +86,8 @@ class Nearby:
             asked, self._asked = self._asked, []
             self._read(asked, finally_=True)
         if self._fresh:
-            fresh, self._fresh = self._fresh, []
+            fresh = self._fresh.copy()
+            self._fresh.clear()
             asked = self._say(fresh)
             if asked:
                 self._read(asked, finally_=False)
@@ -132,6 +131,9 @@ class Nearby:
         for begun in asked:
             record, request, sock = begun
             if record.sock is not sock:
+                continue
+            if len(unanswered) >= _MANY and not finally_:
+                unanswered.append(begun)  # they are slower than we are: the others need some time as well
                 continue
             try:
                 received = sock.recv(PIECE)
