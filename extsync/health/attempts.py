@@ -2,8 +2,8 @@
 
 There is no task, future or callback per attempt. The poller is what the event loop watches; each wake-up handles a
 bounded number of events for a bounded time, and the loop runs others in between. Sockets are registered edge-triggered,
-once, whatever they wait for. A bare connect, the cheapest and most frequent attempt, needs no object but its socket,
-and no poller either where it stands as soon as all of a portion have been started.
+once, whatever they wait for. A bare connect, the cheapest and most frequent attempt, needs no object but its socket, and
+no attempt needs the poller where all that it waits for is there as soon as its portion has been started (see nearby).
 
 An attempt on a kept connection that turns out to be of no use any more, before it has had any answer, begins again on
 a new one within the same deadline: that a server closes connections which nobody uses says nothing about it.
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from extsync.health import tls_words
+from extsync.health.attempt_words import after, blame, fault, note
 from extsync.health.base import Failed, Follow, Keep, Passed, Request, Result
 from extsync.health.conversation import BROKEN, RESET, Conversation, OwnFault, refusal, words
 from extsync.health.nearby import Nearby, takes
@@ -129,16 +130,6 @@ class Attempts:
         else:
             self._parking.release(record)
 
-    def stage(self, record: Record) -> str:
-        """What the attempt in flight is at, to follow "timed out after 1 s"."""
-        if record.talk is None:
-            return "connecting"
-        try:
-            doubt, stage = record.talk.doubt, record.talk.stage()
-            return stage if doubt is None else f"{stage} again: {tls_words.words(doubt)}"
-        except Exception as error:  # whatever a plugin raises
-            return f"({_blame(error)})"
-
     def pump(self) -> bool:
         """Handles what has happened on the sockets; returns False where it stopped with more to do."""
         poll, flying, parking, clock = self._poller.poll, self.flying, self._parking, self._now
@@ -221,11 +212,11 @@ class Attempts:
         except OSError as error:
             code = error.errno or 0
             if doubt is not None:
-                self._concluded(record, tls_words.words(doubt) + _after(hops), self._now())
+                self._concluded(record, tls_words.words(doubt) + after(hops), self._now())
             elif isinstance(error, NoSocketError) or code in NO_ROOM or code in _NO_PORT:
                 self._stranded(record, words(code), code)
             else:
-                self._concluded(record, words(code) + _after(hops), self._now())
+                self._concluded(record, words(code) + after(hops), self._now())
             return None
         self.flying[sock.fileno()] = record
         record.sock = sock
@@ -277,7 +268,7 @@ class Attempts:
         talk = record.talk = Conversation(record.probe.check, request, sock)
         if said is not None or error.errno in RESET:
             talk.has_said(said or 0)
-        self._end(record, self._fault(record, talk, error).reason, self._now())
+        self._end(record, fault(record, talk, error).reason, self._now())
 
     def _advance(
         self, record: Record, talk: Conversation, mask: int, now: float, received: bytes | None = None
@@ -291,10 +282,10 @@ class Attempts:
         except ssl.SSLError as error:
             result = self._distrust(record, talk, error)
         except OSError as error:
-            result = self._fault(record, talk, error)
+            result = fault(record, talk, error)
         except Exception as error:  # OwnFault, or whatever a plugin raises: the other sockets must not suffer
             self.abandon(record)
-            self._stranded(record, str(error) if isinstance(error, OwnFault) else _blame(error), 0)
+            self._stranded(record, str(error) if isinstance(error, OwnFault) else blame(error), 0)
             return
         if result is not None:
             self._act(record, talk, result, mask, now)
@@ -308,7 +299,7 @@ class Attempts:
             if talk.is_stale:
                 self._begin_anew(record)
             else:
-                self._end(record, result.reason + _after(talk.hops), now)
+                self._end(record, result.reason + after(talk.hops), now)
         elif isinstance(result, Follow):
             if talk.hops == REDIRECTS:
                 self._end(record, f"stopped after {REDIRECTS} redirects", now)
@@ -317,7 +308,7 @@ class Attempts:
                 self._dials.append((record, result.request, talk.hops + 1, None))
 
     def _pass(self, record: Record, talk: Conversation, result: Passed, mask: int, now: float) -> None:
-        record.note = self._note(talk, result)
+        record.note = note(talk, result, self._wall())
         if result.keep is not Keep.NO and self._parking.park(record, talk, result, mask, now):
             del self.flying[talk.sock.fileno()]
             self._concluded(record, None, now)
@@ -338,23 +329,8 @@ class Attempts:
         try:
             return probe.check.request(probe.host, probe.port)
         except Exception as error:  # whatever a plugin raises
-            self._stranded(record, _blame(error), 0)
+            self._stranded(record, blame(error), 0)
             return None
-
-    def _note(self, talk: Conversation, result: Passed) -> str:
-        note = result.note
-        certificate = talk.certificate
-        if not certificate:
-            return note
-        return "; ".join(filter(None, (tls_words.notice(certificate, self._wall()), note)))
-
-    def _fault(self, record: Record, talk: Conversation, error: OSError) -> Failed:
-        """What has gone wrong with a connection, in words."""
-        code = error.errno or 0
-        if talk.request.datagram:
-            return Failed("port unreachable" if code == errno.ECONNREFUSED else words(code))
-        stage = self.stage(record)
-        return Failed(words(code) if stage == "connecting" else f"{words(code)} ({stage})")
 
     def _distrust(self, record: Record, talk: Conversation, error: ssl.SSLError) -> Failed | None:
         """What has gone wrong with TLS, in words; None where a second look follows."""
@@ -370,16 +346,8 @@ class Attempts:
         with contextlib.suppress(OSError, OwnFault):
             if talk.advance(mask) is None and not talk.certificate:
                 return
-        self._end(record, tls_words.dated(doubt, talk.certificate, self._wall()) + _after(talk.hops), now)
+        self._end(record, tls_words.dated(doubt, talk.certificate, self._wall()) + after(talk.hops), now)
 
     def _end(self, record: Record, failure: str | None, now: float) -> None:
         self.abandon(record)
         self._concluded(record, failure, now)
-
-
-def _blame(error: Exception) -> str:
-    return f"the check itself failed: {type(error).__name__}: {error}"
-
-
-def _after(hops: int) -> str:
-    return f" (after {hops} redirect{'s' if hops > 1 else ''})" if hops else ""

@@ -127,7 +127,6 @@ class Nearby:
 
     def _read(self, asked: list[_Begun], *, finally_: bool) -> None:
         unanswered: list[_Begun] = []
-        now = self._now()
         for begun in asked:
             record, request, sock = begun
             if record.sock is not sock:
@@ -149,7 +148,7 @@ class Nearby:
                 result = None
             if result is PASSED:
                 record.note = ""
-                self._ended(record, None, now)
+                self._ended(record, None, self._now())
             else:
                 self._answered(record, request, sock, received)
         if len(unanswered) < _MANY or finally_:

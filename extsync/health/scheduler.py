@@ -22,6 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from extsync.health.attempt_words import stage
 from extsync.health.attempts import Attempts
 from extsync.health.record import Record
 from extsync.health.sockets import NO_ROOM
@@ -224,13 +225,13 @@ class Scheduler:
         if not late and not drained:
             self._wheel.schedule(record, tick + 1)
             return
-        stage = self._attempts.stage(record)
+        at = stage(record)
         self._attempts.abandon(record)
         if late:
             self._miss(record, "skipped: the prober was held up", tick, behind)
         else:
             timeout = record.probe.timing.timeout
-            self._concluded(record, f"timed out after {timeout:g} s {stage}", self._clock.monotonic())
+            self._concluded(record, f"timed out after {timeout:g} s {at}", self._clock.monotonic())
 
     def _skip(self, record: Record, reason: str) -> None:
         self.skipped += 1
