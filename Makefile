@@ -8,7 +8,7 @@ ARGS ?=
 SEEDS ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate lint format bench docs lock image clean
+.PHONY: help demo test simulate lint format bench docs lock screenshots image clean
 
 help:
 	@echo 'make demo      show extsync at work on this machine, without a cluster (ARGS=--once: one round)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make bench     print figures of speed and memory'
 	@echo 'make docs      the documentation as a site, in site/'
 	@echo 'make lock      refresh the lock files from pyproject.toml'
+	@echo 'make screenshots   take the pictures of the page, in docs/images'
 	@echo 'make image     build the container image extsync:dev with docker'
 	@echo 'make clean     remove what the other targets made here'
 
@@ -60,6 +61,11 @@ lock: $(READY)
 	@$(LOCK) pyproject.toml --output-file requirements.lock
 	@$(LOCK) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	@echo hatchling | $(LOCK) - --constraint requirements-dev.lock --output-file requirements-build.lock
+
+screenshots: $(READY)
+	@echo '==> the page in a real Chromium: docs/images'
+	@$(BIN)/python -m tests.servers.programs fetch chromium
+	@$(BIN)/python -m tests.web.screenshots
 
 image:
 	docker build --tag extsync:dev .

@@ -47,7 +47,7 @@ class SetAside(msgspec.Struct, frozen=True):
 class ServiceDetail(msgspec.Struct, frozen=True):
     """All that is known of a service. ``notices`` are what a person should know of it now.
 
-    Of ``number`` endpoints that were asked for ``endpoints`` are the first.
+    Of ``number`` endpoints that were asked for ``endpoints`` are some, in their order.
     """
 
     endpoints: tuple[EndpointDetail, ...]
@@ -57,16 +57,16 @@ class ServiceDetail(msgspec.Struct, frozen=True):
     journal: tuple[Entry, ...]
 
 
-def details(kept: Kept, targets: tuple[str, ...], *, address: str, most: int) -> ServiceDetail:
+def details(kept: Kept, targets: tuple[str, ...], *, address: str, most: int, skip: int = 0) -> ServiceDetail:
     """What is known of the service ``kept``, whose candidates have the ids ``targets`` for the prober, aligned.
 
     Of its endpoints and of what is set aside, or of those at ``address`` where that is not "", ``most`` are told of: a
-    service may have so many that telling of all would hold up the probes.
+    service may have so many that telling of all would hold up the probes. ``skip`` endpoints before them are left out.
     """
     candidates = () if kept.decision is None else kept.decision.candidates
     asked = [number for number, one in enumerate(candidates) if address in ("", one.identity.address)]
     return ServiceDetail(
-        endpoints=tuple(_endpoints(kept, targets, asked[:most])),
+        endpoints=tuple(_endpoints(kept, targets, asked[skip : skip + most])),
         number=len(asked),
         set_aside=tuple(islice((one for one in _set_aside(kept) if address in one.entry), most)),
         notices=kept.remarks,

@@ -88,6 +88,7 @@ class Reconciler:
                 await self._serve(key)
             finally:
                 self._queue.done(key)
+                self._services.followers.tell(key)
 
     async def _serve(self, key: ServiceKey) -> None:
         kept = self._services.get(key)

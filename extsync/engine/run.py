@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from extsync.address_policy import AddressPolicy
 from extsync.config.loader import LoadResult
@@ -16,6 +17,7 @@ from extsync.engine.cluster_ranges import ReadRanges
 from extsync.engine.contests import Contests
 from extsync.engine.desired import Step
 from extsync.engine.explain import ServiceDetail, details
+from extsync.engine.followers import Follower
 from extsync.engine.isolation import Isolation
 from extsync.engine.keepers import Keepers
 from extsync.engine.leading import Alone, Concerns, Leadership
@@ -215,13 +217,14 @@ class Engine:
         kept = self._services.get(key)
         return [] if kept is None else endpoints(kept)
 
-    def details(self, key: ServiceKey, *, address: str, most: int) -> ServiceDetail | None:
+    def details(self, key: ServiceKey, *, address: str, most: int, skip: int = 0) -> ServiceDetail | None:
         """What is known of one service but for the evidence of its probes; None where it is not kept.
 
-        Of its endpoints, or those at ``address``, ``most`` are told of.
+        Of its endpoints, or those at ``address``, ``most`` are told of, after the first ``skip``.
         """
         kept = self._services.get(key)
-        return None if kept is None else details(kept, self._probing.targets(key), address=address, most=most)
+        targets = self._probing.targets(key)
+        return None if kept is None else details(kept, targets, address=address, most=most, skip=skip)
 
     async def evidence(self, target: str) -> tuple[Evidence, ...]:
         """The probes of an endpoint that ``details`` names as ``target``; raises TimeoutError where nobody answers."""
@@ -231,6 +234,13 @@ class Engine:
     def service_keys(self) -> list[ServiceKey]:
         """The services that are kept, sorted."""
         return sorted(self._services)
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Has ``follower`` told of each service of which there may be something new, until what is returned is called.
+
+        Of services that come and go it is told, too.
+        """
+        return self._services.followers.add(follower)
 
     async def hand_over(self) -> None:
         """Lets the writes under way end, and lets another replica take over; ``run`` is to be cancelled then."""

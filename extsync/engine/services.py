@@ -10,6 +10,7 @@ from functools import partial
 from extsync.config.loader import Loaded, LoadResult
 from extsync.config.problems import Problem
 from extsync.engine.desired import Step
+from extsync.engine.followers import Followers
 from extsync.engine.journal import Journal, Topic
 from extsync.engine.kept import Kept
 from extsync.engine.options import Options
@@ -41,6 +42,8 @@ class Services:
         self._options = options
         self._covers = covers
         self._changed = changed
+        self.followers = Followers()
+        """Who is told of which services there may be something new."""
         self._kept: dict[ServiceKey, Kept] = {}
         self._refused: dict[ServiceKey, Loaded] = {}
         self._problems: frozenset[Problem] = frozenset()
@@ -139,3 +142,4 @@ class Services:
             kept.reports[source, observation.outcome] += 1
             if kept.state.observe(source, observation, self._world.clock.monotonic()):
                 self._changed(key)
+            self.followers.tell(key)

@@ -23,7 +23,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     """How a source stands. ``outcome`` and ``detail`` are those of its latest report, None and "" before the first.
 
     ``age`` is how old its latest good answer is, None where there never was one. ``stale``: the latest report is no
-    good one, and the set of the one before counts. ``reports`` are how many there were, by outcome.
+    good one, and the set of the one before counts. ``last_error`` outlives its failure, which was ``last_error_age``
+    ago, None where there was none. ``reports`` are how many there were, by outcome.
     """
 
     name: str
@@ -32,6 +33,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     age: float | None
     stale: bool
     backends: int
+    last_error: str
+    last_error_age: float | None
     reports: Mapping[Outcome, int]
 
 
@@ -97,6 +100,8 @@ def service_status(
                 age=standing.age(now),
                 stale=standing.stale,
                 backends=len(last_good.backends),
+                last_error=standing.last_error,
+                last_error_age=None if standing.last_error_at is None else now - standing.last_error_at,
                 reports={outcome: number for (source, outcome), number in kept.reports.items() if source == name},
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +26,7 @@ MOST_SERVICES: Final = 500
 MOST_ENDPOINTS: Final = 1000
 """Endpoints of one answer."""
 
-MOST_PROBED: Final = 20
+MOST_PROBED: Final = 50
 """Endpoints of one answer with the evidence of their probes."""
 
 
@@ -66,16 +67,23 @@ class Api:
         return _json(ServiceList(items, str(page[-1]) if len(keys) > len(page) else None))
 
     async def service(self, request: web.Request) -> web.Response:
-        """``address`` chooses endpoints, and has the evidence of their probes told as well."""
+        """``address`` chooses endpoints, ``skip`` leaves the first of them out.
+
+        With ``address`` or ``probes=true`` the evidence of their probes is told as well.
+        """
         key = ServiceKey(request.match_info["namespace"], request.match_info["name"])
-        address = request.query.get("address", "")
+        address, skip = request.query.get("address", ""), request.query.get("skip", "0")
+        if not re.fullmatch("[0-9]{1,9}", skip) or int(skip) > openapi.MOST_SKIPPED:
+            return _json(Problem("skip is no number of endpoints to leave out, such as 50"), status=400)
+        probed = bool(address) or request.query.get("probes") == "true"
         status = self._engine.service_status(key)
-        detail = self._engine.details(key, address=address, most=MOST_PROBED if address else MOST_ENDPOINTS)
+        most = MOST_PROBED if probed else MOST_ENDPOINTS
+        detail = self._engine.details(key, address=address, most=most, skip=int(skip))
         if status is None or detail is None:
             return _json(Problem(f"extsync does not keep {key}"), status=404)
-        if address:
-            probed = tuple([await self._with_evidence(one) for one in detail.endpoints])
-            detail = msgspec.structs.replace(detail, endpoints=probed)
+        if probed:
+            endpoints = tuple([await self._with_evidence(one) for one in detail.endpoints])
+            detail = msgspec.structs.replace(detail, endpoints=endpoints)
         return _json(service_document(status, detail))
 
     async def _with_evidence(self, endpoint: EndpointDetail) -> EndpointDetail:

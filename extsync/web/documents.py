@@ -55,7 +55,9 @@ class ProcessDocument(_Document, frozen=True):
 
 
 class SourceDocument(_Document, frozen=True):
-    """A source. ``outcome`` is that of its latest report, null before the first; ``stale``: an older report counts."""
+    """A source. ``outcome`` is that of its latest report, null before the first; ``stale``: an older report counts.
+
+    ``lastError`` stays when all is well again."""
 
     name: str
     outcome: str | None
@@ -63,6 +65,8 @@ class SourceDocument(_Document, frozen=True):
     age_seconds: float | None
     stale: bool
     backends: int
+    last_error: str = ""
+    last_error_age_seconds: float | None = None
 
 
 class SuppressedDocument(_Document, frozen=True):
@@ -256,6 +260,8 @@ def _source(status: SourceStatus) -> SourceDocument:
         age_seconds=None if status.age is None else round(status.age, 3),
         stale=status.stale,
         backends=status.backends,
+        last_error=status.last_error,
+        last_error_age_seconds=None if status.last_error_age is None else round(status.last_error_age, 3),
     )
 
 

@@ -1,4 +1,4 @@
-"""The status port: metrics, health and the status API. Nothing can be changed through it."""
+"""The status port: metrics, health, the status API and the page. Nothing can be changed through it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from extsync.web.connections import listening
 from extsync.web.exposition import encode
 from extsync.web.lag import lags, measure
 from extsync.web.metrics import families
+from extsync.web.page import Page
+from extsync.web.stream import Streams
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class Site:
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
         Api(self._engine).add_to(application)
+        Streams(self._engine, self._clock).add_to(application)
+        Page().add_to(application)
         return application
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -110,5 +114,5 @@ async def serving(
             ) from error
         lag = asyncio.create_task(measure(site.lag, clock), name="loop-lag")
         resources.callback(lag.cancel)
-        log.info("metrics, health and status at http://%s", host_port(host, bound))
+        log.info("the page, status, health and metrics at http://%s", host_port(host, bound))
         yield bound

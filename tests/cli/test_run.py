@@ -93,7 +93,7 @@ def test_a_wrong_number_of_probe_workers_is_refused(config: Path, tmp_path: Path
 
 def test_metrics_and_health_are_served_where_it_is_told(config: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "m.json", manifest())
-    says = ("metrics, health and status at http://127.0.0.1:",)
+    says = ("the page, status, health and metrics at http://127.0.0.1:",)
     run_until("-f", path, "--kubeconfig", config, "--listen", "127.0.0.1:0", says=says, number=signal.SIGTERM)
 
 

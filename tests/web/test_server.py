@@ -92,7 +92,18 @@ async def test_metrics_come_in_the_format_that_is_asked_for(port: Port) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/services", "/api/v1/services/test/web"]
+    "path",
+    [
+        "/",
+        "/assets/app.js",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/services",
+        "/api/v1/services/test/web",
+        "/api/v1/events",
+    ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_nothing_can_be_written(port: Port, path: str, method: str) -> None:
@@ -149,7 +160,7 @@ async def test_of_too_many_connections_the_oldest_are_cut_and_who_comes_is_serve
 
 
 async def test_what_there_is_not_is_not_found(port: Port) -> None:
-    assert (await port.ask("/"))[0] == 404
+    assert (await port.ask("/nothing"))[0] == 404
 
 
 async def test_an_address_in_use_is_said_with_its_cure(port: Port) -> None:
