@@ -24,6 +24,16 @@ _EVENTS: Final = (
     " ServicesEvent: first every service, then each that changes; what changes several times in between is told once."
 )
 
+_EVENT: Final = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["process", "services"]},
+        "data": {**_STRING, "contentMediaType": "application/json"},
+        "id": _STRING,
+    },
+}
+
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1, as plain data."""
@@ -64,8 +74,8 @@ def document() -> dict[str, Any]:
 
 
 def _stream(problem: Any) -> dict[str, Any]:
-    """OpenAPI has no words for the events of a stream: the description names the schema of each."""
-    stream = {"description": _EVENTS, "content": {"text/event-stream": {"schema": _STRING}}}
+    """OpenAPI 3.1 has no words for a stream without an end: the schema is that of one event."""
+    stream = {"description": _EVENTS, "content": {"text/event-stream": {"schema": _EVENT}}}
     return {
         "get": {
             "summary": "What changes, for as long as the connection lasts",
