@@ -5,7 +5,7 @@ import { age, badge, empty, meter } from "./parts.js";
 import { follow, known } from "./store.js";
 import { forget, remember, strip } from "./strip.js";
 import { card } from "./withheld.js";
-import { STATES, clock, count, latency, outcome, plural, setServerTime } from "./words.js";
+import { STATES, clock, condition, count, latency, outcome, plural, setServerTime } from "./words.js";
 
 const PAGE = 50; // endpoints with their probes that one answer has
 const AGAIN = 3000;
@@ -56,11 +56,11 @@ export function show(main, namespace, name) {
 
   function drawHead(service) {
     patch(parts.head, JSON.stringify([service.ready, service.notReady, service.draining, service.leads, service.isolated]), () => {
-      const state = known.services.get(id)?.state;
+      const state = condition(service);
       const numbers = [["ok", "Ready", service.ready], ["down", "Not ready", service.notReady], ["draining", "Draining", service.draining]];
       return [
         h("p", { class: "crumb" }, h("a", { href: "#/services" }, icon("back"), "Services")),
-        h("div", { class: "title" }, h("h1", {}, h("span", { class: "ns" }, `${namespace} /`), " ", name), state ? badge(state, "large") : null, service.leads ? null : badge({ icon: "standby", word: "Another replica writes" }, "chip")),
+        h("div", { class: "title" }, h("h1", {}, h("span", { class: "ns" }, `${namespace} /`), " ", name), badge(state, "large"), service.leads ? null : badge({ icon: "standby", word: "Another replica writes" }, "chip")),
         h("dl", { class: "sums" }, numbers.map(([kind, word, number]) => h("div", { class: number ? kind : "none" }, h("dt", {}, badge({ icon: kind, word })), h("dd", {}, count(number))))),
         meter(service),
       ];
