@@ -65,5 +65,6 @@ def _status(key: ServiceKey, place: int) -> ServiceStatus:
         transitions={},
         isolated=False,
         leads=True,
+        another_writer=False,
         suppressed=None,
     )
