@@ -24,12 +24,14 @@ from benchmarks import (
     engine,
     failover,
     kept,
+    page,
     plan,
     probes,
     restart,
     scale,
     sources,
     startup,
+    status,
     sync,
 )
 from benchmarks.figures import SHORT_VARIABLE, Row, all_good, print_table
@@ -96,6 +98,8 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "sync": sync.rows,
     "restart": restart.rows,
     "failover": failover.rows,
+    "status": status.rows,
+    "page": page.rows,
 }
 
 

@@ -47,11 +47,11 @@ def main(args: argparse.Namespace) -> int:
     check_election(settings)
     namespace_of(args)
     stdin = sys.stdin.buffer.read() if "-" in args.paths else b""
-    _collect_seldom()
+    collect_seldom()
     return asyncio.run(_run(args, settings, stdin))
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """Has cycles searched for less often, and not in what was imported, which lives as long as the process.
 
     Manifests, objects and endpoints are made in large numbers and have no cycles. With Python's own figures a third of

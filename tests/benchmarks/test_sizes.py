@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks import balancers, kept, restart, scale, sync
+from benchmarks import balancers, kept, page, restart, scale, status, sync
 from benchmarks.probes import Load
 from benchmarks.scale import Size
 
@@ -41,6 +41,25 @@ def test_a_run_of_the_full_size_finds_each_failing_endpoint_and_no_other() -> No
     assert figures["failing endpoints not found down"] == 0
     assert figures["healthy endpoints found down"] == 0
     assert 0 < figures["memory"] < math.inf
+
+
+@pytest.mark.sockets
+def test_questions_to_the_status_port_are_measured_beside_probing() -> None:
+    rows = status.rows(status.Size(20, 5, scrapes=1, layout=(4, 5), watchers=1, pause=0.1, window=0.5, rounds=1))
+    assert [row.goal for row in rows] == [0.1, None, 1.0, 1.0, 1.05]
+    assert all(0 < row.figure < math.inf and row.reference > 0 for row in rows)
+
+
+@pytest.mark.sockets
+@pytest.mark.usefixtures("chromium_programs")
+def test_the_page_is_painted_and_follows_what_changes() -> None:
+    rows = page.rows(page.Size(services=100, rounds=1, rate=50, seconds=1.0))
+    assert [row.what.partition(", ")[2].split(",")[0] for row in rows[:3]] == [
+        "first paint",
+        "first rows",
+        "all of them known",
+    ]
+    assert all(0 < row.figure < math.inf for row in rows)
 
 
 def test_the_delay_of_a_verdict_counts_from_when_the_deciding_probe_belongs() -> None:
