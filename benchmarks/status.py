@@ -10,20 +10,18 @@ process of its own.
 from __future__ import annotations
 
 import asyncio
-import gzip
+import gc
 import logging
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import msgspec
 
 from benchmarks import engine, probes
@@ -42,7 +40,6 @@ LAG_LIMIT = 20.0
 """Milliseconds by which questions may make the loop later."""
 
 RATE_GOAL = 1.05
-GIVEN_UP = 60.0
 SETTLING = 1.0
 """Seconds for which the asking process has been asking before it counts."""
 
@@ -74,8 +71,19 @@ SHORT_SIZE = Size(services=20, each=5, scrapes=1, layout=(4, 5), watchers=1, pau
 def rows(size: Size | None = None) -> list[Row]:
     """The scrape, then the questions."""
     size = size or (SHORT_SIZE if SHORT else SIZE)
+    with _garbage_as_in_a_run():
+        return [*scrape_rows(size), *lag_rows(size)]
+
+
+@contextmanager
+def _garbage_as_in_a_run() -> Iterator[None]:
+    thresholds = gc.get_threshold()
     collect_seldom()
-    return [*scrape_rows(size), *lag_rows(size)]
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 # ---- the scrape ------------------------------------------------------------------------------------------------------
@@ -149,20 +157,10 @@ async def _scraped(crowd: Published, size: Size, *, each_endpoint: bool) -> tupl
 
 async def _scrape(url: str, times: int) -> int:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.status", "scrape", url, str(times), stdout=subprocess.PIPE
+        sys.executable, "-m", "benchmarks.asking", "scrape", url, str(times), stdout=subprocess.PIPE
     )
     out, _ = await process.communicate()
     return int(out)
-
-
-def scrape(url: str, times: int) -> int:
-    """Scrapes, as a Prometheus does; returns how long the last text was, unpacked."""
-    length = 0
-    for _ in range(times):
-        request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
-        with urllib.request.urlopen(request, timeout=GIVEN_UP) as answer:
-            length = len(gzip.decompress(answer.read()))
-    return length
 
 
 @contextmanager
@@ -259,41 +257,13 @@ async def _pace(bench: engine.Bench, window: float) -> Pace:
 @contextmanager
 def asking(port: int, size: Size) -> Iterator[None]:
     """A process asks for everything there is, again and again."""
-    command = [sys.executable, "-m", "benchmarks.status", "ask", str(port), str(size.watchers), str(size.pause)]
+    command = [sys.executable, "-m", "benchmarks.asking", "ask", str(port), str(size.watchers), str(size.pause)]
     process = subprocess.Popen(command)
     try:
         yield
     finally:
         process.kill()
         process.wait()
-
-
-async def ask(port: int, watchers: int, pause: float) -> None:
-    """Watches and asks until the process is killed."""
-    url = f"http://127.0.0.1:{port}"
-    one = "/api/v1/services/default/service-0"
-    paths = ("/api/v1/status", "/api/v1/services", f"{one}?probes=true", "/metrics", "/", "/assets/app.js")
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
-        asyncio.TaskGroup() as tasks,
-    ):
-        for _ in range(watchers):
-            tasks.create_task(_watch(session, f"{url}/api/v1/events"))
-        for path in paths:
-            tasks.create_task(_again(session, f"{url}{path}", pause))
-
-
-async def _watch(session: aiohttp.ClientSession, url: str) -> None:
-    async with session.get(url) as answer:
-        async for _ in answer.content.iter_any():
-            pass
-
-
-async def _again(session: aiohttp.ClientSession, url: str, pause: float) -> None:
-    while True:
-        async with session.get(url) as answer:
-            await answer.read()
-        await asyncio.sleep(pause)
 
 
 def main() -> int:
@@ -304,10 +274,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)
-    match sys.argv[1:]:
-        case ["scrape", url, times]:
-            print(scrape(url, int(times)))
-        case ["ask", port, watchers, pause]:
-            asyncio.run(ask(int(port), int(watchers), float(pause)))
-        case _:
-            sys.exit(main())
+    sys.exit(main())

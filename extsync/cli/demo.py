@@ -24,17 +24,20 @@ from extsync.engine.manifests import ManifestFeed
 from extsync.engine.options import Options
 from extsync.engine.run import Engine
 from extsync.engine.telling import because, place, state_word
-from extsync.errors import ExtsyncError
+from extsync.errors import ConfigError, ExtsyncError
 from extsync.kube.memory import MemoryStore
 from extsync.model import State
 from extsync.objects import Endpoints, EndpointSlice, KubeObject, Service
 from extsync.seams import SystemClock, SystemRandom
+from extsync.web.server import serving
 
 STEP_SECONDS = 30.0
 """How long one step of the demo may take; each takes two or three seconds."""
 
 PAUSE_SECONDS = 4.0
 """How long a state stays before the next one, when the demo goes on until it is stopped."""
+
+PAGE_PORT = 9440
 
 MANIFESTS = """\
 apiVersion: extsync.dev/v1alpha1
@@ -88,6 +91,9 @@ async def _demo(*, once: bool) -> int:
     async with AsyncExitStack() as resources:
         stage = await _Stage.build(resources)
         stopped = asyncio.create_task(_stop_signal())
+        print(INTRODUCTION)
+        if not once:
+            print(f"The page: http://127.0.0.1:{await stage.show_page(resources)}/")
         play = asyncio.create_task(_play(stage, once=once))
         done, _ = await asyncio.wait([stopped, play, stage.engine], return_when=asyncio.FIRST_COMPLETED)
         for task in (stopped, play):
@@ -106,7 +112,6 @@ async def _stop_signal() -> None:
 
 async def _play(stage: _Stage, *, once: bool) -> None:
     """One round after another: all up, some down, all up."""
-    print(INTRODUCTION)
     with stage.screen(once) as screen:
         await screen.until("all backends are up", lambda: stage.ready == {"web": 3, "orders-db": 1})
         while True:
@@ -154,6 +159,16 @@ class _Stage:
         stage.engine = asyncio.create_task(stage._engine.run(feed))
         resources.push_async_callback(_cancel, stage.engine)
         return stage
+
+    async def show_page(self, resources: AsyncExitStack) -> int:
+        """Serves the page; returns its port, which is any free one where the usual one is taken."""
+        clock = SystemClock()
+        try:
+            return await resources.enter_async_context(
+                serving(self._engine, host="127.0.0.1", port=PAGE_PORT, clock=clock)
+            )
+        except ConfigError:
+            return await resources.enter_async_context(serving(self._engine, host="127.0.0.1", port=0, clock=clock))
 
     @property
     def ready(self) -> dict[str, int]:
