@@ -45,8 +45,14 @@ def active(nginx: Nginx) -> int:
 
 
 def complaints(nginx: Nginx) -> list[str]:
+    """Lines of its log that tell of something wrong.
+
+    Not that a connection was gone when the server was about to close its side, which it notes where it is slower to
+    close than the prober.
+    """
     lines = nginx.log.read_text(errors="replace").splitlines()
-    return [line for line in lines if re.search(r"\[(warn|error|crit|alert|emerg)]|failed|aborted|timed out", line)]
+    wrong = [line for line in lines if re.search(r"\[(warn|error|crit|alert|emerg)]|failed|aborted|timed out", line)]
+    return [line for line in wrong if not re.search(r"\[info] .* shutdown\(\) failed \(107: ", line)]
 
 
 async def test_nginx_is_probed_10000_times_by_tcp_and_http(probing: Live, make_nginx: Callable[..., Nginx]) -> None:

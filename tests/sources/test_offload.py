@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -51,3 +53,25 @@ async def test_blocking_work_that_is_no_longer_waited_for_ends_quietly() -> None
     await asyncio.to_thread(workers[0].join, GENEROUS)
     await asyncio.sleep(0)
     assert not noise
+
+
+@pytest.mark.parametrize(("takes", "ended"), [(0.3, "ended\n"), (60, "")])
+def test_the_end_of_the_process_waits_for_work_that_is_nearly_done_and_not_for_what_hangs(
+    takes: float, ended: str
+) -> None:
+    program = f"""
+import asyncio, time
+from extsync.sources.offload import in_thread
+
+def work():
+    time.sleep({takes})
+    print("ended", flush=True)
+
+async def main():
+    asyncio.create_task(in_thread(work))
+    await asyncio.sleep(0)
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, ended, "")
