@@ -2,8 +2,9 @@
 
 There is no task, future or callback per attempt. The poller is what the event loop watches; each wake-up handles a
 bounded number of events for a bounded time, and the loop runs others in between. Sockets are registered edge-triggered,
-once, whatever they wait for. A bare connect, the cheapest and most frequent attempt, needs no object but its socket, and
-no attempt needs the poller where all that it waits for is there as soon as its portion has been started (see nearby).
+once, whatever they wait for. A bare connect, the cheapest and most frequent attempt, needs no object but its socket;
+and no attempt needs the poller where all that it waits for is there as soon as its portion has been started (see
+nearby).
 
 An attempt on a kept connection that turns out to be of no use any more, before it has had any answer, begins again on
 a new one within the same deadline: that a server closes connections which nobody uses says nothing about it.
