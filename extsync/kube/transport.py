@@ -127,8 +127,9 @@ class Transport:
                         server_hostname=self._access.tls_server_name,
                         max_msg_size=MAX_ERROR_BODY,
                     )
-                except aiohttp.WSServerHandshakeError as error:  # without the body, which says what is missing
-                    raise error_of(Status(code=error.status, message=error.message), what) from error
+                except aiohttp.WSServerHandshakeError as error:  # without the body, which would say more
+                    refused = f"the server refused a websocket with HTTP {error.status}"
+                    raise error_of(Status(code=error.status, message=refused), what) from error
                 async with opened:
                     yield opened
 

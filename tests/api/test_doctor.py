@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,37 @@ def sources_and_queue(cluster: Cluster, kubeconfig: Path, server: str) -> dict[s
     findings = json.loads(extsync(*flags, kubeconfig=kubeconfig).stdout)["findings"]
     found = {one["code"]: one for one in findings}
     return found if "SourceStale" in found else None
+
+
+@pytest.fixture
+def node(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
+    """The name of a node without a kubelet: Kubernetes publishes no pod of a node that is not there."""
+    name = f"node-of-{namespace}"
+    control_plane.request("POST", "/api/v1/nodes", {"metadata": {"name": name}})
+    yield name
+    control_plane.kubectl("-n", namespace, "delete", "pods", "--all", "--force")  # no kubelet would let them go
+    control_plane.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+def test_pods_that_serve_are_in_order_and_without_a_kubelet_none_can_be_looked_from(
+    cluster: Cluster, kubeconfig: Path, node: str
+) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "db-0", "labels": {"app": "orders"}}}
+    spec = {"nodeName": node, "containers": [{"name": "db", "image": "db", "ports": [{"containerPort": 3306}]}]}
+    create(cluster, service(selector={"app": "orders"}), {**pod, "spec": spec})
+    ready = {"phase": "Running", "podIP": A, "podIPs": [{"ip": A}], "conditions": [{"type": "Ready", "status": "True"}]}
+    cluster.kubectl(
+        *("patch", "pod", "db-0", "--subresource=status", "--type=merge", "-p", json.dumps({"status": ready}))
+    )
+    wait_for(lambda: cluster.ready().get(A), "the pod in a slice")
+    done = extsync(
+        *("doctor", f"{cluster.namespace}/orders", "--server", "none", "--no-probe", "--exec", "-o", "json"),
+        kubeconfig=kubeconfig,
+    )
+    found = {one["code"]: one for one in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 0, done.stdout
+    assert found["PodsReady"]["summary"].startswith("1 of 1 pods")
+    assert "db-0: the server refused a websocket with HTTP " in found["InsideUntried"]["summary"]
 
 
 def test_kube_proxy_dns_and_nodes_are_looked_at(

@@ -78,7 +78,7 @@ async def test_a_connection_that_ends_before_the_command_is_no_success() -> None
 
 @pytest.mark.parametrize(("code", "error"), [(403, Forbidden), (500, Unavailable)])
 async def test_a_refused_upgrade_is_the_error_that_its_code_stands_for(code: int, error: type[StoreError]) -> None:
-    with pytest.raises(error, match="exec in Pod shop/web-0"):
+    with pytest.raises(error, match=f"exec in Pod shop/web-0: .* HTTP {code}"):
         await run(ExecServer(refuses=code), "true")
 
 
