@@ -135,6 +135,10 @@ class Probing:
         watch = self._watches.get(key)
         return {} if watch is None else watch.transitions
 
+    def in_doubt(self, key: ServiceKey) -> bool:
+        """Whether no failure of an endpoint of a service is believed now, be there any or not."""
+        return self._doubt is not None and self._doubt.is_frozen(key)
+
     def is_frozen(self, key: ServiceKey) -> bool:
         """Whether endpoints of a service fail and are not believed."""
         return self._doubt is not None and self._doubt.withheld(key) > 0

@@ -118,7 +118,8 @@ class Reconciler:
             return self._stand_by(kept, now)
         published = kept.state.published(current)
         verdicts = self._probing.sync(key, candidates, kept.state.prepared.rules, published=published)
-        verdicts = kept.deference.apply(candidates, verdicts, now)
+        in_doubt = self._probing.in_doubt(key)
+        verdicts = kept.deference.apply(candidates, verdicts, now, in_doubt=in_doubt)
         decision = kept.state.decide(current, verdicts, now=now, wall=clock.wall())
         self.plan_seconds.observe(clock.monotonic() - now)
         kept.tell_sources(now)
@@ -127,7 +128,7 @@ class Reconciler:
         for at in filter(None, (decision.look_again, kept.deference.look_again, others_at)):
             self._queue.add_after(key, max(SOONEST, at - now))
         if not kept.leads:
-            kept.deference.note(candidates, decision.judged, verdicts, published, now)
+            kept.deference.note(candidates, decision.judged, verdicts, published, now, in_doubt=in_doubt)
             return Written()
         self._isolation.record(kept, current.service)
         record_denials(kept, current.service, self._recorder)

@@ -129,10 +129,14 @@ class SelfDoubt:
         """The freeze that is in force, None where there is none."""
         return None if self._began is None else Freeze(self._began, self._reason)
 
+    def is_frozen(self, service: ServiceKey) -> bool:
+        """Whether no failure of its endpoints is believed now, be there any or not."""
+        return self._began is not None and (self._thaws is None or service in self._thaws)
+
     def withheld(self, service: ServiceKey) -> int:
         """How many endpoints of a service fail and are not believed."""
         known = self._services.get(service)
-        return known.failing if known is not None and self._is_frozen(service) else 0
+        return known.failing if known is not None and self.is_frozen(service) else 0
 
     # ---- what is probed ----------------------------------------------------------------------------------------------
 
@@ -188,7 +192,7 @@ class SelfDoubt:
         """The latest attempt at an endpoint passed, and the one before did not."""
         known = self._remove(target)
         self._waiting.pop(target, None)
-        if known is not None and self._is_frozen(known.service):
+        if known is not None and self.is_frozen(known.service):
             self._recovering[target] = known
         else:
             self._unhealthy.pop(target, None)
@@ -214,7 +218,7 @@ class SelfDoubt:
             self._waiting.pop(target, None)
             return verdict
         self._unhealthy[target] = None
-        if not self._is_frozen(known.service) and not self._has_to_wait(target, known, now):
+        if not self.is_frozen(known.service) and not self._has_to_wait(target, known, now):
             return verdict
         health = Health.HEALTHY if known.was_healthy else Health.UNKNOWN
         return Verdict(health, verdict.since, verdict.reason, doubted=True, stale=verdict.stale, note=verdict.note)
@@ -235,9 +239,11 @@ class SelfDoubt:
             self._thaws = None
             return Look(changed, look_again=end)
         if self._thaws is None:
-            concerned = {one.service for one in (*self._failing.values(), *self._recovering.values())}
+            recovering = {one.service for one in self._recovering.values()}
             self._thaws = {
-                name: now + service.pace.round for name, service in self._services.items() if name in concerned
+                name: now + service.pace.round
+                for name, service in self._services.items()
+                if service.failing or service.down or name in recovering
             }
         return self._thaw(now, frozenset(name for name, at in self._thaws.items() if at <= now), end)
 
@@ -263,10 +269,7 @@ class SelfDoubt:
         return Look(targets, told)
 
     def _with_failures(self) -> tuple[ServiceKey, ...]:
-        return tuple(name for name, service in self._services.items() if service.failing)
-
-    def _is_frozen(self, service: ServiceKey) -> bool:
-        return self._began is not None and (self._thaws is None or service in self._thaws)
+        return tuple(name for name, service in self._services.items() if service.failing or service.down)
 
     # ---- verdicts that come early ------------------------------------------------------------------------------------
 

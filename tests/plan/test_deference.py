@@ -19,16 +19,16 @@ class Replica:
     def __init__(self) -> None:
         self.deference = Deference()
 
-    def look(self, verdict: Verdict | None, shown: State | None, *, at: float) -> None:
+    def look(self, verdict: Verdict | None, shown: State | None, *, at: float, in_doubt: bool = False) -> None:
         states = {} if shown is None else {ONE.identity: shown}
-        self.deference.note((ONE,), judge((ONE,), [verdict], states), [verdict], states, at)
+        self.deference.note((ONE,), judge((ONE,), [verdict], states), [verdict], states, at, in_doubt=in_doubt)
 
     def takes_over(self, at: float) -> bool:
         """Whether the endpoint stays as it is published."""
         return ONE.identity in self.deference.take_over(at, PATIENCE)
 
-    def goes_by(self, verdict: Verdict, *, at: float) -> Verdict | None:
-        [result] = self.deference.apply((ONE,), (verdict,), at)
+    def goes_by(self, verdict: Verdict, *, at: float, in_doubt: bool = False) -> Verdict | None:
+        [result] = self.deference.apply((ONE,), (verdict,), at, in_doubt=in_doubt)
         return result
 
 
@@ -112,3 +112,19 @@ def test_a_verdict_that_is_doubted_no_more_counts_as_any_other(replica: Replica)
     replica.look(HEALTHY, State.NOT_READY, at=8.0)
     assert replica.takes_over(9.0)
     assert replica.deference.look_again == 8.0 + PATIENCE
+
+
+def test_a_failure_from_before_the_doubt_undoes_nothing_that_another_one_saw_since(replica: Replica) -> None:
+    """While extsync seems to be cut off nothing confirms that verdict, however old it is."""
+    replica.look(UNHEALTHY, State.NOT_READY, at=5.0)
+    replica.look(UNHEALTHY, State.READY, at=20.0, in_doubt=True)
+    assert replica.takes_over(500.0)
+    assert replica.goes_by(UNHEALTHY, at=900.0, in_doubt=True) is UNKNOWN
+    assert replica.goes_by(UNHEALTHY, at=901.0) is UNHEALTHY
+
+
+def test_what_passes_in_spite_of_the_doubt_counts_as_ever(replica: Replica) -> None:
+    replica.look(UNHEALTHY, State.NOT_READY, at=5.0, in_doubt=True)
+    replica.look(HEALTHY, State.NOT_READY, at=6.0, in_doubt=True)
+    assert not replica.takes_over(7.0)
+    assert replica.goes_by(HEALTHY, at=7.0, in_doubt=True) is HEALTHY

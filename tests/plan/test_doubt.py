@@ -332,3 +332,17 @@ def test_while_frozen_a_look_costs_the_same_however_much_fails() -> None:
     assert world.is_frozen()
     for _ in range(20_000):
         world.doubt.look(2.0)
+
+
+def test_what_was_down_before_is_in_doubt_until_its_service_thaws() -> None:
+    """A freeze says nothing of it either way; who else knows better is heard until it can be probed again."""
+    world = World(2, 2, 2, 2)
+    world.fail(3, 0, at=1.0, was_healthy=False, was_up=False)
+    look = world.fail_all(0, 1, 2, at=20.0)
+    assert world.keys[3] in look.services
+    assert world.doubt.is_frozen(world.keys[3])
+    assert world.doubt.withheld(world.keys[3]) == 0
+    world.pass_all(0, 1, 2, at=30.0)
+    assert world.doubt.is_frozen(world.keys[3])
+    assert world.keys[3] in world.doubt.look(30.0 + ROUND).services
+    assert not world.doubt.is_frozen(world.keys[3])
