@@ -53,6 +53,17 @@ async def test_a_terminated_namespace_is_emptied_and_can_be_made_again() -> None
 
 
 @virtual_time
+async def test_a_namespace_is_terminated_although_nothing_else_happens() -> None:
+    store = make_store()
+    async with store.running():
+        await store.create(slice_of("default"))
+        await CLOCK.sleep(60.0)
+        store.terminate_namespace("default")
+        await CLOCK.sleep(5.0)
+        assert store.dump(EndpointSlice) == ()
+
+
+@virtual_time
 async def test_only_a_namespace_that_is_there_can_be_terminated() -> None:
     with pytest.raises(NotFound):
         make_store().terminate_namespace("none")

@@ -50,7 +50,7 @@ class History:
         self._changes.clear()
         self._size = 0
         self._floor = start
-        self._wake()
+        self.wake()
 
     def append(self, change: Change) -> None:
         self._changes.append(change)
@@ -60,9 +60,10 @@ class History:
             self._size -= len(oldest.new.data)
             self._floor = oldest.version
             self._dropped += 1
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Whoever waits for more looks again."""
         self._more.set()
         self._more = asyncio.Event()
 

@@ -210,6 +210,7 @@ class MemoryStore(Store):
     def terminate_namespace(self, name: str) -> None:
         """Deletes a namespace: from now on nothing is created in it; the controllers empty and remove it."""
         self._server.namespaces.terminate(name)
+        self._server.history.wake()  # the controllers have something to do, and no object has changed
 
     def backup(self) -> Backup:
         """All objects as they are now, for ``restore``."""
@@ -258,37 +259,47 @@ class MemoryStore(Store):
         fault = (self.faults and self.faults(verb, kind, key)) or NO_FAULT
         what = f"{verb} {kind.__name__} {'/'.join(filter(None, key))}"
         asked = Asked(verb, kind, key, act, self.revision)
-        await self._travel(asked, fault, timeout)
-        if fault.before >= timeout:
-            raise Unavailable(f"{what}: no answer within {timeout:g} s")
-        if fault.error is not None:
-            raise fault.error
-        outcome = self._carry_out(asked)
+        outcome = await self._travel(asked, fault, timeout)
         left = timeout - fault.before
-        if fault.lost or fault.after >= left:
+        if fault.error is None and (fault.lost or fault.after >= left):
             await self._clock.sleep(left)
             raise Unavailable(f"{what}: no answer within {timeout:g} s")
-        if fault.after:
+        if fault.error is None and fault.after:
             await self._clock.sleep(fault.after)
         if isinstance(outcome, StoreError):
             raise outcome
         return cast(T, outcome)
 
-    async def _travel(self, asked: Asked, fault: Fault, timeout: float) -> None:
-        """Waits until a request has arrived, or its caller has given it up: then a late one is still on its way."""
-        arrives = self._clock.monotonic() + fault.before
-        try:
-            await self._clock.sleep(min(fault.before, timeout))
-        except asyncio.CancelledError:
-            self._arrive_late(asked, fault, arrives)
-            raise
-        if fault.before >= timeout:
-            self._arrive_late(asked, fault, arrives)
+    async def _travel(self, asked: Asked, fault: Fault, timeout: float) -> object:
+        """Waits until a request has arrived, and returns what it came to; raises Unavailable.
 
-    def _arrive_late(self, asked: Asked, fault: Fault, arrives: float) -> None:
-        if fault.late:
-            wait = max(0.0, arrives - self._clock.monotonic())
-            self._clock.call_later(wait, self._carry_out, asked, True)
+        It travels by itself: its sender may be halted meanwhile, and a late one arrives although nobody waits for it.
+        """
+        if not fault.before:
+            await self._clock.sleep(0)
+            return fault.error or self._carry_out(asked)
+        outcomes: list[object] = []
+        arrived, waits = asyncio.Event(), fault.before < timeout
+
+        def arrive() -> None:
+            if waits:
+                outcomes.append(fault.error or self._carry_out(asked))
+                arrived.set()
+            else:
+                self._carry_out(asked, late=True)
+
+        journey = self._clock.call_later(fault.before, arrive)
+        try:
+            async with self._clock.timeout(timeout):
+                await arrived.wait()
+        except TimeoutError:
+            what = f"{asked.verb} {asked.kind.__name__} {'/'.join(filter(None, asked.key))}"
+            raise Unavailable(f"{what}: no answer within {timeout:g} s") from None
+        finally:
+            waits = False
+            if not fault.late:
+                journey.cancel()
+        return outcomes[0]
 
     def _carry_out(self, asked: Asked, late: bool = False) -> object:
         """What a request came to: its answer may yet be lost, be it good or bad."""
