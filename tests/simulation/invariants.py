@@ -13,7 +13,7 @@ from extsync.kube.memory import MemoryStore
 from extsync.objects import MANAGED_BY, MANAGED_BY_LABEL, MIRRORING_CONTROLLER, SERVICE_NAME_LABEL, KubeObject
 from tests.simulation.look import Look, Shown
 from tests.simulation.manifests import REMOVAL_DELAY
-from tests.simulation.scenario import CHECKED, NAMESPACE, SERVICES, SLICES_ONLY, World
+from tests.simulation.scenario import CHECKED, DENIED, NAMESPACE, SERVICES, SLICES_ONLY, World
 
 LATEST_WRITE = 40.0
 """Seconds after which what was so is no longer the cause of a write: requests without an answer hold up the others."""
@@ -37,6 +37,22 @@ class Checker:
     def protect(self, kind: type[KubeObject], name: str) -> None:
         """Notes an object of somebody else, which nobody may change from now on."""
         self._foreign[kind.__name__, name] = self._store.raw(kind, NAMESPACE, name)
+
+    def unprotect(self, kind: type[KubeObject], name: str) -> None:
+        """An object of somebody else may change again, as that one itself is about to do."""
+        self._foreign.pop((kind.__name__, name), None)
+
+    def unprotect_all(self) -> None:
+        """So may all of them."""
+        self._foreign.clear()
+
+    def forget(self) -> None:
+        """The store went back to older data: what it has now has to be looked at anew."""
+        self._look = None
+
+    def seen(self, kind: type[KubeObject], name: str) -> Any:
+        """An object as it was at the last step; None where there was none."""
+        return None if self._look is None else self._look.bodies.get((kind.__name__, name))
 
     def excuse(self, service: str, until: float) -> None:
         """Somebody else took objects of a service away; until then others may follow, as the garbage collector does."""
@@ -62,6 +78,8 @@ class Checker:
             if before is not None:
                 self._is_ready_from_nothing(service, look, before)
         self._others_are_untouched(look)
+        if denied := look.addresses() & frozenset(DENIED):
+            raise Violation(f"3: {sorted(denied)} are published, and the settings deny that")
         return True
 
     def quiet(self, *, certain: frozenset[str]) -> None:
@@ -106,7 +124,7 @@ class Checker:
             return
         wanted = [address for address in before if self._world.named_for(service, address) > LATEST_WRITE]
         if left := [address for address in wanted if address not in shown]:
-            number = 10 if look.is_bare(service) and self._world.disk.untold_since(service) < now else 1
+            number = 10 if self._world.disk.untold_since(service) < now else 1
             raise Violation(f"{number}: {left} left {service}, and its source still names it")
         demoted = [address for address in wanted if before[address] and not shown[address]]
         if wrongly := [address for address in demoted if self._world.up_for(address) > LATEST_WRITE]:
@@ -124,7 +142,7 @@ class Checker:
 
     def may_be_removed(self, service: str) -> bool:
         """Whether readable manifests have not named a service for as long as it takes."""
-        return self._world.disk.missing_for(service) >= REMOVAL_DELAY * 0.9  # clocks may be that fast
+        return self._world.disk.unnamed_for(service) >= REMOVAL_DELAY * 0.9  # clocks may be that fast
 
     def _slices_are_sound(self, look: Look) -> None:
         """3: each endpoint once, be it in a slice of ours or in the mirror's, and no slice over its limit, in all

@@ -73,10 +73,6 @@ class Look:
             self._addresses = frozenset(found)
         return self._addresses
 
-    def is_bare(self, service: str) -> bool:
-        """Whether a service has none of the objects in which it is published, not even empty ones."""
-        return ("Endpoints", service) not in self.bodies if service in ENDPOINTS_ONLY else service not in self._slices
-
     def published(self, service: str) -> Shown:
         """What extsync itself publishes for the present Service."""
         uid = self.uid(service)

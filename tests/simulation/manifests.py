@@ -27,6 +27,7 @@ class Disk:
         self.damage: list[str] = []
         self._clock = clock
         self._missing_since: dict[str, float] = {}
+        self._unnamed_since: dict[str, float] = {}
         self._untold_since: dict[str, float] = {}
         self._told_at: dict[str, float] = {}
         self._readers: list[Reader] = []
@@ -50,6 +51,7 @@ class Disk:
         now, absent = self._clock.monotonic(), sorted(self.absent)
         untold = self.documents if self.damage else absent
         self._missing_since = {} if self.damage else {name: self._missing_since.get(name, now) for name in absent}
+        self._unnamed_since = {name: self._unnamed_since.get(name, now) for name in absent}
         self._told_at |= {name: now for name in self._untold_since if name not in untold}
         self._untold_since = {name: self._untold_since.get(name, now) for name in untold}
         for reader in self._readers:
@@ -59,6 +61,12 @@ class Disk:
         """Seconds for which a readable file has not named a service; 0 where it does, or cannot be read."""
         now = self._clock.monotonic()
         return now - self._missing_since.get(name, now)
+
+    def unnamed_for(self, name: str) -> float:
+        """Seconds for which no readable file has named a service, since a file that cannot be read for a moment may
+        pass unseen; 0 where it is so now."""
+        now = self._clock.monotonic()
+        return 0.0 if self.damage else now - self._unnamed_since.get(name, now)
 
     def untold_since(self, name: str) -> float:
         """Since when nobody who starts anew learns of a service; infinite where the file tells of it."""

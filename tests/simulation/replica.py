@@ -17,13 +17,13 @@ from extsync.errors import Unavailable
 from extsync.kube.memory import Fault, MemoryStore, Served
 from extsync.model import ServiceKey
 from extsync.objects import KubeObject
-from extsync.seams import SystemDialer
 from extsync.seams.virtual import SeededRandom, VirtualClock
 from extsync.seams.virtual_net import ScriptedProbeIO
 from tests.kube.replicas import SkewedClock
-from tests.simulation.manifests import REMOVAL_DELAY
-from tests.simulation.process import Process
-from tests.simulation.scenario import NAMESPACE, World
+from tests.simulation.lists import ScriptedDialer
+from tests.simulation.manifests import REMOVAL_DELAY, Disk
+from tests.simulation.process import OWNER, Process, ProcessClock
+from tests.simulation.scenario import LEASES, LIMITS, NAMESPACE, World
 from tests.simulation.wire import Wire
 
 _GONE = Fault(error=Unavailable("this process has ended"))
@@ -31,7 +31,8 @@ _GONE = Fault(error=Unavailable("this process has ended"))
 
 class Replica:
     """``process`` is its present run, or its last. ``shards`` 0: there is no election. ``served`` is told of its
-    requests, by process."""
+    requests that arrive, and ``asked`` of each that it makes, by process. ``disk`` has its manifests, the world's
+    unless another one is given."""
 
     def __init__(
         self,
@@ -43,16 +44,22 @@ class Replica:
         rate: float,
         shards: int,
         served: Callable[[Process, Served], None],
+        asked: Callable[[Process, str, type[KubeObject], tuple[str, str]], None],
+        owner: str = OWNER,
+        disk: Disk | None = None,
     ) -> None:
         self.name = name
-        self.clock = SkewedClock(rate=rate)
+        self.owner = owner
+        self.clock = ProcessClock(rate=rate)
         self.io = ScriptedProbeIO(self.clock)
         self.cuts = world.network(self.io)
         self.wire = Wire(random.Random(f"{seed}/wire"))
-        self.process = Process(name)
+        self.process = Process(name, owner=owner)
         self.started_at = 0.0
         self._shards = shards
-        self._engine: Engine | None = None
+        self.engine: Engine | None = None
+        self._disk = disk or world.disk
+        self._asked = asked
         self._elected: Elected | None = None
         self._world = world
         self._store = store
@@ -67,25 +74,27 @@ class Replica:
     def start(self) -> None:
         """Runs the engine, which knows nothing of the run before."""
         self._starts += 1
-        process = self.process = Process(f"{self.name}.{self._starts}")
+        process = self.process = Process(f"{self.name}.{self._starts}", owner=self.owner)
 
         def fault(verb: str, kind: type[KubeObject], key: tuple[str, str]) -> Fault | None:
+            self._asked(process, verb, kind, key)
             return self.wire.fault(verb, kind, key) if process.alive else _GONE
 
+        # What it has sent travels on while it is halted.
         store = self._store.seen_from(
-            clock=self.clock, faults=fault, served=lambda served: self._served(process, served)
+            clock=SkewedClock(rate=self.clock.rate), faults=fault, served=lambda served: self._served(process, served)
         )
         seams = Seams(
             store=store,
             clock=self.clock,
             random=SeededRandom(random.Random(f"{self._seed}/{self._starts}").getrandbits(32)),
-            dialer=SystemDialer(),
+            dialer=ScriptedDialer(self._world.server),
             io=self.io,
             create_source=self._world.create_source,
         )
-        election = Election(namespace=NAMESPACE, owner="default", identity=process.name, shards=self._shards)
+        election = Election(namespace=LEASES, owner=self.owner, identity=process.name, shards=self._shards)
         self._elected = Elected(store, election, clock=self.clock, random=seams.random) if self._shards else None
-        reader = self._world.disk.reader()
+        reader = self._disk.reader()
         feed = ManifestFeed(
             reader,
             Desired(removal_delay=REMOVAL_DELAY),
@@ -94,19 +103,20 @@ class Replica:
             hint=reader.changed,
         )
         self.started_at = VirtualClock.monotonic(self.clock)  # not by its own clock
-        options = Options(instance=process.name, qps=50.0, burst=100)
-        self._engine = Engine(seams, options, leadership=self._elected)
-        process.start(self._engine.run(feed))
+        options = Options(owner=self.owner, instance=process.name, qps=50.0, burst=100, limits=LIMITS)
+        self.engine = Engine(seams, options, leadership=self._elected)
+        process.start(self.engine.run(feed))
 
     def leads(self, service: str) -> bool:
         """Whether the present process may write for a service."""
         return self.runs and (self._elected is None or self._elected.leads(ServiceKey(NAMESPACE, service)))
 
     async def stop(self) -> None:
-        """Ends the engine in good order."""
-        if self.process.main is not None and self._engine is not None:
+        """Ends the engine in good order; one that is halted hears of that when it goes on."""
+        self.process.go_on()
+        if self.process.main is not None and self.engine is not None:
             with suppress(asyncio.CancelledError):  # it may end before it has handed over
-                await self.process.task(self._engine.hand_over())
+                await self.process.task(self.engine.hand_over())
             self.process.main.cancel()
             await self.process.ended()
         self.process.alive = False

@@ -3,40 +3,62 @@
 Four services show four ways of publishing: "rack" is static and checked, and publishes slices and Endpoints; "fleet"
 comes from two discovered sources, one of which has nothing and may say nothing, is checked and published in small
 slices; "legacy" comes from a discovered source, is not checked and published as Endpoints alone, which the mirroring
-controller makes slices of; "guest" comes and goes as a whole, and its check has a secret. The routers are static and
-checked, and never down: there has to be something to compare when the network of extsync itself fails.
+controller makes slices of, and adopts what is nobody's; "guest" comes and goes as a whole, and its check has a secret;
+"estate" comes from a discovered source that is guarded by the usual times; "ledger" comes from a server that wants
+secrets. The routers are static and checked, and never down: there has to be something to compare when the network of
+extsync itself fails. Another installation, with an owner id of its own, keeps "annex", and names "rack" as well.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from extsync.address_policy import AddressRules, Lists
+from extsync.limits import Limits
 from extsync.seams import Clock
 from extsync.seams.virtual_net import Behaviour, Failing, Listening, ScriptedProbeIO
 from extsync.sources import registry
 from extsync.sources.base import Source, SourceContext
+from extsync.sources.client import Client
+from extsync.sources.http import HttpSource
+from extsync.sources.offload import inline
 from tests.simulation.feeds import Feed
+from tests.simulation.lists import ListServer
 from tests.simulation.manifests import Disk
 
 NAMESPACE = "sim"
+LEASES = "leases"
+"""The namespace of the Leases."""
 ROUTERS = {f"router-{number}": (f"192.0.2.{250 + number}",) for number in range(1, 4)}
-SERVICES = ("rack", "fleet", "legacy", "guest", *ROUTERS)
+SERVICES = ("rack", "fleet", "legacy", "guest", "estate", "ledger", *ROUTERS)
 PORT = 80
-PERIOD, THRESHOLD, TIMEOUT = 2, 2, 1
+PERIOD, THRESHOLD, TIMEOUT = 3, 2, 1
 SLICE_LIMITS = (3, 2)
 """What the manifest of "fleet" says in turn; a lowered limit splits slices."""
 SECRET = "tok-5b1f9c0e77"
-"""Nobody is ever shown this."""
+CREDENTIALS = "crd-91c2d07f3a"
+TOKEN = "key-e04f6ab8c1"
+SECRETS = (SECRET, CREDENTIALS, TOKEN)
+"""Nobody is ever shown these: of a check, and of the headers and the URL of a source."""
 
 RACK = tuple(f"192.0.2.{number}" for number in range(1, 6))
 FLEET = tuple(f"198.51.100.{number}" for number in range(1, 11))
 LEGACY = tuple(f"203.0.113.{number}" for number in range(1, 6))
 GUEST = ("192.0.2.101", "192.0.2.102")
-STATIC = {"rack": RACK, "guest": GUEST, **ROUTERS}
+ESTATE = tuple(f"198.18.1.{number}" for number in range(1, 13))
+LEDGER = ("198.18.2.1", "198.18.2.2")
+ANNEX = ("198.18.3.1",)
+DENIED = ("169.254.169.254", "198.18.66.1")
+"""Nobody may publish these: one by the usual rules, one by a setting."""
+LIMITS = Limits(AddressRules(published=Lists(denied=("198.18.66.0/24",))))
+FIXED = {"rack": RACK, "guest": GUEST, **ROUTERS}
+STATIC = {**FIXED, "ledger": LEDGER}
+RESTLESS = ("fleet", "legacy", "silent")
+"""The sources that name others now and then."""
 MORTAL = (*RACK, *FLEET, *GUEST)
 """Backends that go up and down."""
 CHECKED = (*MORTAL, *(address for addresses in ROUTERS.values() for address in addresses))
-SLICES_ONLY = ("fleet",)
+SLICES_ONLY = ("fleet", "estate", "ledger")
 ENDPOINTS_ONLY = ("legacy",)
 
 _TIMES = f"periodSeconds: {PERIOD}, failureThreshold: {THRESHOLD}, timeoutSeconds: {TIMEOUT}"
@@ -48,6 +70,8 @@ _DAMPING = "damping: {max: 30s}"
 WITHHELD = 15
 """Seconds for which the guard withholds a removal that looks like an accident: so short that it is over when things are
 quiet."""
+GUARD_WINDOW = 600.0
+"""The usual time, which is that of "estate"."""
 _GUARD = f"guard: {{window: {WITHHELD}s, confirmAfter: {WITHHELD}s}}"
 
 
@@ -64,7 +88,11 @@ def _document(name: str, *lines: str) -> str:
 
 
 def _static(name: str) -> str:
-    backends = ", ".join(f"{{address: {address}}}" for address in STATIC[name])
+    return _named(name, FIXED[name])
+
+
+def _named(name: str, addresses: tuple[str, ...]) -> str:
+    backends = ", ".join(f"{{address: {address}}}" for address in addresses)
     return f"sources: [{{name: {name}, static: {{backends: [{backends}]}}}}]"
 
 
@@ -88,11 +116,25 @@ DOCUMENTS = {
         "legacy",
         "sources: [{name: legacy, file: {files: [legacy]}}]",
         "publish: [Endpoints]",
-        f"policy: {{{_GUARD}}}",
+        f"policy: {{adopt: IfUnmanaged, {_GUARD}}}",
+    ),
+    "estate": _document("estate", "sources: [{name: estate, file: {files: [estate]}}]", "publish: [EndpointSlice]"),
+    "ledger": _document(
+        "ledger",
+        "sources:",
+        f"- {{name: ledger, http: {{url: 'http://192.0.2.200/list?token={TOKEN}', refreshInterval: 10s,",
+        f"   authorization: {{credentials: {CREDENTIALS}}}}}}}",
+        "publish: [EndpointSlice]",
     ),
     "guest": _document("guest", _static("guest"), _SECRET_CHECK, f"policy: {{{_DAMPING}}}"),
     **{name: _document(name, _static(name), _CHECK) for name in ROUTERS},
 }
+
+OF_THE_OTHER = {
+    "annex": _document("annex", _named("annex", ANNEX)),
+    "rack": _document("rack", _named("rack", ANNEX)),
+}
+"""The manifests of the other installation."""
 
 _OK = Listening(answer=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True)
 
@@ -101,7 +143,9 @@ class World:
     """What is true. ``up`` tells of each checked backend whether it answers."""
 
     def __init__(self, clock: Clock) -> None:
-        self.feeds = {"fleet": Feed(FLEET, clock), "legacy": Feed(LEGACY, clock), "silent": Feed((), clock)}
+        members = {"fleet": FLEET, "legacy": LEGACY, "silent": (), "estate": ESTATE}
+        self.feeds = {name: Feed(addresses, clock) for name, addresses in members.items()}
+        self.server = ListServer(LEDGER)
         self.up = dict.fromkeys(CHECKED, True)
         self.disk = Disk(DOCUMENTS, clock)
         self.slice_limit = SLICE_LIMITS[0]
@@ -142,8 +186,14 @@ class World:
             io.script(address, PORT, cuts[-1] if cuts else state)
 
     def create_source(self, kind: str, config: Any, context: SourceContext) -> Source:
-        """Stands for ``sources.registry.create``: a ``file`` source here says what its feed says."""
-        return self.feeds[context.name] if kind == "file" else registry.create(kind, config, context)
+        """Stands for ``sources.registry.create``: a ``file`` source here says what its feed says, and there are no
+        threads."""
+        if kind == "file":
+            return self.feeds[context.name]
+        if kind == "http":
+            client = Client(config, context, max_body=config.max_body_bytes, offload=inline)
+            return HttpSource(config, context, client=client, offload=inline)
+        return registry.create(kind, config, context)
 
     def desired(self, service: str) -> frozenset[str]:
         """The addresses that belong into a service."""

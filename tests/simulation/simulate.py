@@ -9,19 +9,20 @@ from collections.abc import Callable
 
 import msgspec
 
-from extsync.objects import EndpointSlice, Service
 from extsync.seams.virtual import run
-from tests.simulation.accidents import ACCIDENTS, some
+from tests.simulation.accidents import ACCIDENTS, RARE
+from tests.simulation.accidents.parts import some
+from tests.simulation.foreign import put_foreign_objects
 from tests.simulation.invariants import Violation
 from tests.simulation.process import count_steps
-from tests.simulation.scenario import NAMESPACE, WITHHELD
+from tests.simulation.scenario import RESTLESS, WITHHELD
 from tests.simulation.stage import SLOWEST, Stage
 from tests.simulation.timely import LIMIT
 from tests.simulation.wire import WEATHER
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 3
+ROUNDS = 2
 STEPS = 12
 """Accidents of a round, after which everything calms down."""
 
@@ -31,8 +32,6 @@ STAYS = 5.0
 """Seconds for which it must show that, once it does."""
 FAIR = 0.4
 """The share of the rounds without bad weather."""
-RARE = "source never answers"
-"""What lasts longest happens once in a run."""
 FORGOTTEN = 2.0 * WITHHELD + 5.0
 """Seconds after which nothing is left of what the guard has to know."""
 IDLE = 30.0
@@ -68,19 +67,20 @@ def simulate(seed: int, line: Callable[[str], object] = _silent) -> Report:
 
 async def _play(stage: Stage) -> None:
     async with stage.store.running():
-        _put_foreign_objects(stage)
+        put_foreign_objects(stage.store, stage.checker)
         for feed in stage.world.feeds.values():
             feed.found(feed.members)
         for replica in stage.replicas:
             replica.start()
         try:
             await _settle(stage)
-            rare = stage.script.randrange(ROUNDS)
-            for number in range(ROUNDS):
-                await _round(stage, [RARE] if number == rare else [])
+            rare = [stage.script.choice(sorted(RARE)), *[""] * (ROUNDS - 1)]
+            stage.script.shuffle(rare)
+            for name in rare:
+                await _round(stage, [name] if name else [])
                 await _calm_down(stage)
         finally:
-            for replica in stage.replicas:
+            for replica in (*stage.replicas, stage.other):
                 await replica.kill()
 
 
@@ -88,12 +88,12 @@ async def _round(stage: Stage, also: list[str]) -> None:
     """Accidents one after the other, ``also`` among them; some rounds have good weather, so that delays are nobody's
     fault but the engine's."""
     fair = stage.script.random() < FAIR
-    kinds = [name for name in ACCIDENTS if name != RARE and not (fair and name in WEATHER)]
+    kinds = [name for name in ACCIDENTS if not (fair and name in WEATHER)]
     names = stage.script.choices(kinds, k=STEPS) + also
     stage.script.shuffle(names)
     for name in names:
         log.info("---- %s", name)
-        await ACCIDENTS[name](stage)
+        await (ACCIDENTS.get(name) or RARE[name])(stage)
         await stage.pass_(stage.script.choice([0.0, 0.3, 1.0, 3.0, 8.0, 20.0]))
 
 
@@ -101,11 +101,12 @@ async def _calm_down(stage: Stage) -> None:
     """All accidents end; then the cluster must become true, and after that nothing may be written."""
     log.info("---- calm")
     await stage.calm()
-    for feed in stage.world.feeds.values():
-        feed.found(some(stage, feed.members))
+    for name, feed in stage.world.feeds.items():
+        feed.found(some(stage, feed.members) if name in RESTLESS else feed.members)
     await _settle(stage)
     await _fail_in_peace(stage)
     await stage.pass_(FORGOTTEN)
+    await stage.look_at_pages()
     before = stage.checker.look().versions()
     await stage.pass_(IDLE)
     if (after := stage.checker.look().versions()) != before:
@@ -138,25 +139,3 @@ async def _settle(stage: Stage) -> None:
             break
     await stage.pass_(STAYS)
     stage.checker.quiet(certain=frozenset())
-
-
-def _put_foreign_objects(stage: Stage) -> None:
-    """Objects of somebody else, which look much like extsync's."""
-    port = [{"port": 80, "protocol": "TCP"}]
-    metadata = {"name": "theirs", "namespace": NAMESPACE}
-    stage.store.put(Service, {"metadata": metadata, "spec": {"ports": port}})
-    stage.store.put(
-        EndpointSlice,
-        {
-            "metadata": {
-                "name": "rack-theirs",
-                "namespace": NAMESPACE,
-                "labels": {"kubernetes.io/service-name": "rack"},
-            },
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": ["198.18.0.1"], "conditions": {"ready": True}}],
-            "ports": [{"name": "theirs", "port": 81, "protocol": "TCP"}],
-        },
-    )
-    stage.checker.protect(Service, "theirs")
-    stage.checker.protect(EndpointSlice, "rack-theirs")

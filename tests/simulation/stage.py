@@ -8,15 +8,17 @@ from collections.abc import Callable
 
 from extsync.errors import StoreError
 from extsync.kube.memory import MemoryStore, Served
-from extsync.objects import EndpointSlice, KubeObject
+from extsync.objects import OWNER_LABEL, EndpointSlice, KubeObject
 from extsync.seams.virtual import SeededRandom, VirtualClock
 from tests.simulation.coverage import Coverage
 from tests.simulation.ears import Ears
 from tests.simulation.invariants import Checker, Violation
-from tests.simulation.process import Process
+from tests.simulation.manifests import Disk
+from tests.simulation.pages import pages
+from tests.simulation.process import OWNER, Process
 from tests.simulation.replica import Replica
 from tests.simulation.requests import Requests
-from tests.simulation.scenario import NAMESPACE, SECRET, SERVICES, World
+from tests.simulation.scenario import LEASES, NAMESPACE, OF_THE_OTHER, SECRETS, SERVICES, World
 from tests.simulation.timely import Timely
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ AFTER_START = 15.0
 """Seconds after which a new process knows what is up and what is down."""
 TO_READ = 5.0
 """Seconds after which a new process has read the manifests."""
+PAGES = 60.0
+"""Seconds between two looks at what the processes show of themselves."""
 SLOWEST, FASTEST = 0.95, 1.05
 """The rates at which clocks run."""
 
@@ -60,12 +64,16 @@ class Stage:
         self.clock = VirtualClock()
         self.coverage = Coverage(self.now)
         self.world = World(self.clock)
-        self.store = MemoryStore(clock=self.clock, random=SeededRandom(seed), namespaces=[NAMESPACE], history=200)
+        self.store = MemoryStore(
+            clock=self.clock, random=SeededRandom(seed), namespaces=[NAMESPACE, LEASES], history=200
+        )
         self.checker = Checker(self.store, self.world)
         self.requests = Requests(self.store, self.checker)
-        self.ears = Ears(self.now, (SECRET,), line=line)
+        self.ears = Ears(self.now, SECRETS, line=line)
         self.timely = Timely(self.clock, self.world, self.checker, is_disturbed=self._is_disturbed, rate=SLOWEST)
         self.ongoing: list[Ongoing] = []
+        self.taken: set[str] = set()
+        """The services of which somebody else has an object of that name."""
         number_of_replicas = self.script.choice([1, 1, 2, 3])
         self._is_elected = number_of_replicas > 1 or self.script.random() < 0.5
         shards = self.script.choice([1, 1, 3]) if self._is_elected else 0
@@ -78,11 +86,27 @@ class Stage:
                 rate=self.script.uniform(SLOWEST, FASTEST),
                 shards=shards,
                 served=self._served,
+                asked=self._asked,
             )
             for number in range(number_of_replicas)
         ]
+        self.other = Replica(
+            "other",
+            self.world,
+            self.store,
+            seed=f"{seed}/other",
+            rate=1.0,
+            shards=1 if self._is_elected else 0,
+            served=self._served,
+            asked=self._asked,
+            owner="other",
+            disk=Disk(OF_THE_OTHER, self.clock),
+        )
+        """The other installation, which does not run all the time."""
         self._violation: Violation | None = None
         self._disturbed_until = 0.0
+        self._pages_due = 0.0
+        self._restored_at = -1.0
         self._led: dict[str, tuple[str, float]] = {}
 
     def now(self) -> float:
@@ -96,9 +120,20 @@ class Stage:
         end = self.now() + seconds
         while True:
             self.check()
+            if self.now() >= self._pages_due:
+                await self.look_at_pages()
             if (left := end - self.now()) <= 0:
                 return
             await self.clock.sleep(min(left, LOOK))
+
+    async def look_at_pages(self) -> None:
+        """Looks for secrets in what the processes show of themselves; raises Violation."""
+        self._pages_due = self.now() + PAGES
+        for replica in self.replicas:
+            if replica.runs and replica.engine is not None:
+                async for page in pages(replica.engine):
+                    if any(secret in page for secret in SECRETS):
+                        raise Violation(f"11: a page of {replica.process.name} has a secret: {page}")
 
     def check(self) -> None:
         """Checks what must hold at every moment; raises the first Violation there was."""
@@ -130,6 +165,12 @@ class Stage:
         if any(now - replica.started_at < UNSEEN for replica in self.replicas):
             self.coverage.evaluated(2)
 
+    def _asked(self, process: Process, verb: str, kind: type[KubeObject], key: tuple[str, str]) -> None:
+        try:
+            self.requests.asked(process, verb, kind, key, self.now())
+        except Violation as violation:
+            self._violated(violation)
+
     def _served(self, process: Process, served: Served) -> None:
         try:
             if not self.requests.judge(process, served, self.now()):
@@ -148,7 +189,7 @@ class Stage:
         """6: nobody else may write for the service when a write arrives that its sender waits for."""
         service = service_of(served)
         others = [one.process.name for one in self.replicas if one.process is not process and one.leads(service)]
-        if self._is_elected and others:
+        if self._is_elected and others and process.owner == OWNER:
             raise Violation(f"6: {process.name} wrote {served.key[1]}, and {others} may write")
 
     def _arrives_late(self, process: Process, served: Served) -> None:
@@ -216,24 +257,35 @@ class Stage:
         stormy = until or self._disturbed_until > self.now()
         self.checker.excuse(service, max(until, self.now()) + UNSEEN if stormy else self.now() + COLLECTED)
 
-    def ours(self, kind: type[KubeObject]) -> list[str]:
-        """The names of objects that extsync made."""
+    def everything_changes(self) -> None:
+        """Somebody else changes objects of all services, and there are others than anybody has seen last."""
+        self._restored_at = self.now()
+        for service in SERVICES:
+            self.checker.excuse(service, self.now() + 2 * UNSEEN)
+
+    def say(self, text: str) -> None:
+        """A line in the log."""
+        log.info("%s", text)
+
+    def ours(self, kind: type[KubeObject], *, owner: str = OWNER) -> list[str]:
+        """The names of objects that extsync made, those of services aside whose names somebody else has taken."""
         return [
             obj["metadata"]["name"]
             for obj in self.store.dump(kind, NAMESPACE)
-            if obj["metadata"].get("labels", {}).get("extsync.dev/owner") == "default"
+            if obj["metadata"].get("labels", {}).get(OWNER_LABEL) == owner and obj["metadata"]["name"] not in self.taken
         ]
 
-    def remove(self, kind: type[KubeObject], name: str) -> None:
+    def remove(self, kind: type[KubeObject], name: str, *, namespace: str = NAMESPACE) -> None:
         """Somebody deletes an object, if it is there."""
         try:
-            self.store.remove(kind, NAMESPACE, name)
+            self.store.remove(kind, namespace, name)
         except StoreError as error:
             log.info("it cannot be deleted: %s", error)
 
     def knows(self, replica: Replica, service: str) -> bool:
         """Whether a process has read the manifest of a service, be that still there or not."""
-        return replica.runs and replica.started_at < self.world.disk.untold_since(service) - TO_READ
+        since = max(replica.started_at, self._restored_at)
+        return replica.runs and since < self.world.disk.untold_since(service) - TO_READ
 
     def leader(self, service: str) -> Replica | None:
         """The replica that may write for a service; None where there is none now."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.accidents import ACCIDENTS
+from tests.simulation.accidents import ACCIDENTS, RARE
 from tests.simulation.coverage import missing
 from tests.simulation.simulate import Report, simulate
 
@@ -39,7 +39,7 @@ def test_every_fault_meets_every_invariant(total: Report) -> None:
     if total.seeds < SEEDS:
         pytest.skip("only some of the seeds were run")
     # Of few runs some have less than their share by chance; ``make simulate SEEDS=2000`` looks at all of it.
-    faults = [kind for kind in ACCIDENTS if kind != "backends start"]
+    faults = [kind for kind in (*ACCIDENTS, *RARE) if kind != "backends start"]
     assert missing(faults, total.cells, least=ENOUGH * SEEDS / 2) == []
 
 

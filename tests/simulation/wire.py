@@ -10,6 +10,9 @@ from extsync.errors import Expired, Forbidden, TooManyRequests, Unavailable
 from extsync.kube.memory import Fault
 from extsync.objects import Event, KubeObject, Lease
 
+OF_OBJECTS = ("quota is used up", "admission refuses")
+"""What Leases and events do not meet."""
+
 LATEST = 20.0
 """Seconds after which a late request has arrived."""
 
@@ -63,6 +66,15 @@ def _forbids(chance: random.Random, verb: str) -> Fault:
     return Fault(error=Forbidden("scripted: 403"))
 
 
+def _quota(chance: random.Random, verb: str) -> Fault | None:
+    return Fault(error=Forbidden("scripted: exceeded quota")) if verb == "create" else None
+
+
+def _refuses_admission(chance: random.Random, verb: str) -> Fault | None:
+    refusal = Forbidden('admission webhook "scripted.example.com" denied the request: scripted')
+    return None if verb in _READS or verb == "event" else Fault(error=refusal)
+
+
 WEATHER: dict[str, _Maker] = {
     "api fails": _refuses,
     "api throttles": _throttles,
@@ -75,6 +87,8 @@ WEATHER: dict[str, _Maker] = {
     "api expires watches": _expires_watches,
     "api delays watches": _delays_watches,
     "api forbids": _forbids,
+    "quota is used up": _quota,
+    "admission refuses": _refuses_admission,
 }
 """Each kind of weather, and the fault that a request meets in it."""
 
@@ -93,6 +107,8 @@ class Wire:
             ask, self.on_write = self.on_write, None
             return ask()
         for name, probability in self.weather:
+            if kind in (Event, Lease) and name in OF_OBJECTS:
+                continue
             if self._chance.random() < probability:
                 return WEATHER[name](self._chance, verb)
         return None

@@ -1,0 +1,1 @@
+"""Deliberate bugs: each function puts one into the code under test."""
