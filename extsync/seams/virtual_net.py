@@ -369,5 +369,7 @@ class _Poller:
         self._timer = None
         if self.callback is not None:
             self.callback()
+        # Whoever was called may have had no reason to poll: what it has closed meanwhile is ready for nothing.
+        self._ready = {fd: sock for fd, sock in self._ready.items() if self._io.find(fd) is sock}
         if self._ready:
             self._call_soon()
