@@ -277,6 +277,25 @@ CASES = (
         ),
         at="2m30s",
     ),
+    Case(
+        "ExtsyncAnotherWriter",
+        "somebody else was seen to write",
+        _of("1x60", "0x60", {LEADS.replace("service_leads", "service_another_writer"): ("0x8 1x52", "0x60")}),
+        at="5m",
+        fires=(SERVICE, "another extsync writes shop/orders as well"),
+    ),
+    Case(
+        "ExtsyncAnotherWriter",
+        "nobody else writes",
+        _of("1x60", "0x60", {LEADS.replace("service_leads", "service_another_writer"): ("0x60", "0x60")}),
+        at="5m",
+    ),
+    Case(
+        "ExtsyncAnotherWriter",
+        "it is said for half a minute",
+        _of("1x60", "0x60", {LEADS.replace("service_leads", "service_another_writer"): ("0x8 1x2 0x50", "0x60")}),
+        at="2m30s",
+    ),
     # ---- the prober
     Case(
         "ExtsyncProberIsolated",
