@@ -87,6 +87,8 @@ def _endpoint(endpoint: EndpointDocument) -> tuple[object, ...]:
     port = endpoint.ports[0].port if endpoint.ports else ""
     host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
     state = f"{endpoint.state} (standby)" if endpoint.standby else endpoint.state
+    if endpoint.withheld:
+        state = f"{state} (removal withheld)"
     since = None if endpoint.verdict is None else endpoint.verdict.since
     return f"{host}:{port}", state, endpoint.source, endpoint.tier, since, endpoint.reason
 

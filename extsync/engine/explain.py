@@ -17,7 +17,8 @@ from extsync.model import PortSet, State, Verdict
 class EndpointDetail(msgspec.Struct, frozen=True):
     """One endpoint. ``state`` and ``why`` are what is published of it, or would be: in a ``standby`` tier nothing is.
 
-    ``verdict`` is None where nothing checks it. ``target`` names it to the prober, "" where it is not probed.
+    ``withheld``: its source no longer names it, and the guard keeps it. ``verdict`` is None where nothing checks it.
+    ``target`` names it to the prober, "" where it is not probed.
     """
 
     address: str
@@ -25,6 +26,7 @@ class EndpointDetail(msgspec.Struct, frozen=True):
     state: State
     why: str
     standby: bool
+    withheld: bool
     source: str
     group: str
     tier: str
@@ -82,6 +84,7 @@ def _endpoints(kept: Kept, targets: tuple[str, ...], asked: Sequence[int]) -> It
     addresses = {decision.candidates[number].identity.address for number in asked}
     published = {one.identity: one for one in decision.endpoints if one.address in addresses}
     standby = frozenset(decision.tiers.standby)
+    withheld = frozenset(() if decision.suppressed is None else decision.suppressed.entries)
     ids = targets if len(targets) == len(decision.candidates) else ("",) * len(decision.candidates)
     for number in asked:
         candidate, verdict = decision.candidates[number], decision.verdicts[number]
@@ -92,6 +95,7 @@ def _endpoints(kept: Kept, targets: tuple[str, ...], asked: Sequence[int]) -> It
             state=shown.state,
             why=because(shown, verdict),
             standby=candidate.tier in standby,
+            withheld=candidate.identity in withheld,
             source=candidate.source,
             group=candidate.group,
             tier=str(candidate.tier),

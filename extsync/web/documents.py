@@ -150,13 +150,17 @@ class ProbeDocument(_Document, frozen=True):
 
 
 class EndpointDocument(_Document, frozen=True):
-    """An endpoint. ``state`` is how it is published, or would be: of a ``standby`` tier nothing is."""
+    """An endpoint. ``state`` is how it is published, or would be: of a ``standby`` tier nothing is.
+
+    ``withheld``: its source no longer names it, and the guard keeps it.
+    """
 
     address: str
     ports: tuple[PortDocument, ...]
     state: str
     reason: str
     standby: bool
+    withheld: bool
     source: str
     group: str
     tier: str
@@ -272,6 +276,7 @@ def _endpoint(detail: EndpointDetail) -> EndpointDocument:
         state=detail.state.value,
         reason=detail.why,
         standby=detail.standby,
+        withheld=detail.withheld,
         source=detail.source,
         group=detail.group,
         tier=detail.tier,

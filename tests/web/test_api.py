@@ -90,6 +90,22 @@ async def test_sources_standbys_and_what_is_set_aside_are_told() -> None:
 
 
 @virtual_time
+async def test_each_endpoint_whose_removal_is_withheld_says_so() -> None:
+    """The log and the event name but the first of them."""
+    many = tuple(f"192.0.2.{number}" for number in range(1, 41))
+    rig = Rig()
+    rig.feed().found(*many)
+    async with rig.running(manifest("web", feed(), checks=[])):
+        await rig.until(rig.agree("web", ready(*many)), within=5.0)
+        rig.feed().found(*many[:5])
+        await rig.clock.sleep(5.0)
+        told = await service(rig, "web")
+    withheld = [one["address"] for one in told["endpoints"] if one["withheld"]]
+    assert sorted(withheld) == sorted(many[5:])
+    assert told["summary"]["suppressed"]["endpoints"] == len(withheld)
+
+
+@virtual_time
 async def test_services_come_in_pages_in_their_order_and_can_be_searched(monkeypatch: Any) -> None:
     monkeypatch.setattr(api, "MOST_SERVICES", 2)
     rig = Rig()
