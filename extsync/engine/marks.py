@@ -28,9 +28,9 @@ class Marks:
         self._by_object: dict[ObjectKey, str | None] = {}
         self._seen: tuple[KubeObject, ...] = ()
 
-    def wrote(self, obj: KubeObject, mine: str | None) -> None:
-        """This process has written ``obj`` as whoever has the mark ``mine``."""
-        self._by_object[type(obj), *obj.key] = mine
+    def wrote(self, obj: KubeObject) -> None:
+        """This process has written ``obj``, as the server gave it back: a webhook may have taken the stamp off."""
+        self._by_object[type(obj), *obj.key] = _mark(obj)
 
     def look(self, objects: Iterable[KubeObject], mine: str | None) -> tuple[str, ...]:
         """The marks that have taken the place of ``mine`` since the last look, UNMARKED among them."""

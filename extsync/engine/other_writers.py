@@ -78,10 +78,9 @@ class OtherWriters:
 
     def wrote(self, kept: Kept, written: Written) -> None:
         """Takes note of what this process wrote."""
-        mine = self._mine(kept.state.key)
         for done in written.done:
             if done.obj is not None:
-                kept.marks.wrote(done.obj, mine)
+                kept.marks.wrote(done.obj)
 
     async def run(self) -> None:
         """Looks at the Leases that were seen on objects, one after the other, until it is cancelled."""

@@ -23,14 +23,14 @@ def slice_of(mark: str | None, *managers: dict[str, Any], name: str = "orders-1"
 def test_what_is_found_at_first_says_nothing_and_what_takes_the_place_of_ones_own_does() -> None:
     marks = Marks()
     assert marks.look([slice_of("other")], "mine") == ()
-    marks.wrote(slice_of("mine"), "mine")
+    marks.wrote(slice_of("mine"))
     assert marks.look([slice_of("other")], "mine") == ("other",)
     assert marks.look([slice_of("other")], "mine") == (), "it was not ours in between"
 
 
 def test_without_election_a_stamp_is_somebody_elses() -> None:
     marks = Marks()
-    marks.wrote(slice_of(None), None)
+    marks.wrote(slice_of(None))
     assert marks.look([slice_of("other")], None) == ("other",)
 
 
@@ -43,13 +43,13 @@ def test_a_stamp_that_is_gone_is_a_writer_only_where_extsync_itself_wrote_last(
     managers: tuple[dict[str, Any], ...], found: tuple[str, ...]
 ) -> None:
     marks = Marks()
-    marks.wrote(slice_of("mine"), "mine")
+    marks.wrote(slice_of("mine"))
     assert marks.look([slice_of(None, *managers)], "mine") == found
 
 
 def test_another_replica_by_the_same_namespace_is_none() -> None:
     marks = Marks()
-    marks.wrote(slice_of("mine"), "mine")
+    marks.wrote(slice_of("mine"))
     seen = slice_of("mine")
     annotations = {WRITTEN_BY_ANNOTATION: "mine/extsync-default/2/another"}
     assert marks.look([replace(seen, metadata=replace(seen.metadata, annotations=annotations))], "mine") == ()
@@ -57,6 +57,12 @@ def test_another_replica_by_the_same_namespace_is_none() -> None:
 
 def test_after_a_take_over_what_was_seen_before_counts_no_more() -> None:
     marks = Marks()
-    marks.wrote(slice_of("mine"), "mine")
+    marks.wrote(slice_of("mine"))
     marks.forget()
     assert marks.look([slice_of("other")], "mine") == ()
+
+
+def test_a_webhook_that_takes_the_stamp_off_is_no_writer() -> None:
+    marks = Marks()
+    marks.wrote(slice_of(None, OURS))
+    assert marks.look([slice_of(None, OURS)], "mine") == ()
