@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 
 from extsync.changes import ApplyService, Change, Create, Delete, Update
+from extsync.engine.happenings import WRITE_CONTENTION, WRITE_CONTENTION_OVER, Reason, announce
 from extsync.engine.journal import Topic
 from extsync.engine.kept import Kept
 from extsync.engine.telling import find, object_name
-from extsync.kube.events import EventType, Recorder
+from extsync.kube.events import Recorder
 from extsync.kube.writer import ObjectKey, object_key
 from extsync.model import ServiceKey
 from extsync.objects import MANAGED_BY_LABEL, EndpointSlice, KubeObject, ObjectMeta, Service
@@ -72,7 +73,7 @@ class Contests:
                 if at == _taken_over(of):
                     text = "nobody makes slices again that extsync takes over"
                 kept.say(Topic.WRITE, text)
-                self._event(obj, "Normal", "WriteContentionOver", text)
+                self._event(obj, WRITE_CONTENTION_OVER, text)
 
     def forget(self, key: ServiceKey) -> None:
         """That service is kept no more."""
@@ -97,18 +98,18 @@ class Contests:
                 "manifest away"
             )
         kept.say(Topic.WRITE, text, level=logging.WARNING)
-        self._event(about, "Warning", "WriteContention", text)
+        self._event(about, WRITE_CONTENTION, text)
 
-    def _event(self, obj: KubeObject | None, type_: EventType, reason: str, text: str) -> None:
+    def _event(self, obj: KubeObject | None, reason: Reason, text: str) -> None:
         """On the object, and on the Service that controls it."""
         if obj is None:
             return
-        if obj.metadata.uid is not None:
-            self._recorder.tell(obj, type_, reason, text)
+        about: list[KubeObject] = [] if obj.metadata.uid is None else [obj]
         for reference in obj.metadata.owner_references or ():
             if reference.controller and reference.kind == Service.__name__:
                 metadata = ObjectMeta(name=reference.name, namespace=obj.metadata.namespace, uid=reference.uid)
-                self._recorder.tell(Service(metadata=metadata), type_, reason, text)
+                about.append(Service(metadata=metadata))
+        announce(self._recorder, about, reason, text)
 
     def _sweep(self, now: float) -> None:
         """Memory follows what is being written."""

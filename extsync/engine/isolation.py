@@ -1,13 +1,15 @@
-"""Tells people that failures are not believed, and when they are again: in the log, and by an event on each Service."""
+"""Tells people that failures are not believed, and when they are again: in the log, and by events."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
+from extsync.engine.happenings import PROBER_CONNECTED, PROBER_ISOLATED, announce
 from extsync.engine.kept import Kept
 from extsync.engine.probing import CUT_OFF, KEPT, Probing
 from extsync.kube.events import Recorder
-from extsync.objects import Service
+from extsync.objects import KubeObject
 from extsync.plan.doubt import Freeze
 from extsync.seams import Clock
 
@@ -32,14 +34,14 @@ class Isolation:
             lasted = self._clock.monotonic() - known.since
             log.warning("failures are believed again, after %.0f s: what still fails now is not ready", lasted)
 
-    def record(self, kept: Kept, service: Service | None) -> None:
-        """Puts an event on the Service of which failures are not believed, and when they are again."""
+    def record(self, kept: Kept, about: Sequence[KubeObject]) -> None:
+        """Puts an event on ``about``, a service of which failures are not believed, and when they are again."""
         frozen = self._probing.is_frozen(kept.state.key)
-        if frozen is kept.frozen or service is None:
+        if frozen is kept.frozen or not about:
             return
         kept.frozen = frozen
         if frozen:
-            self._recorder.tell(service, "Warning", "ProberIsolated", KEPT)
+            announce(self._recorder, about, PROBER_ISOLATED, KEPT)
         else:
             text = "extsync seems to have its network again: failing checks count"
-            self._recorder.tell(service, "Normal", "ProberConnected", text)
+            announce(self._recorder, about, PROBER_CONNECTED, text)

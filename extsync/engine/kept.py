@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from extsync.changes import Change
+from extsync.engine.flapping import Flapping
 from extsync.engine.journal import Journal, Topic
 from extsync.engine.marks import Marks
+from extsync.engine.news import Happening, News
 from extsync.engine.service import Decision, ServiceState
 from extsync.engine.sources import RunningSources
 from extsync.engine.tally import PublishedTally, Tally, tally
@@ -19,6 +21,7 @@ from extsync.kube.writer import ObjectKey
 from extsync.model import Endpoint, Outcome
 from extsync.plan.deference import Deference
 from extsync.plan.policy import Refusal
+from extsync.plan.published import Published
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,9 @@ class Kept:
         self.marks = Marks()
         self.other_writer: OtherWriter | None = None
         self.reports: Counter[tuple[str, Outcome]] = Counter()
+        self.flapping = Flapping()
+        self.news = News()
+        """What was told of it by events."""
         self._tidings = Tidings()
         self._remarked: frozenset[str] = frozenset()
         self._warned: frozenset[str] = frozenset()
@@ -88,6 +94,7 @@ class Kept:
         patience = (t.period * max(t.failure_threshold, t.success_threshold) + t.timeout for t in timings)
         self.state.take_over(self.deference.take_over(now, max(patience, default=0.0)))
         self.rests_until = 0.0
+        self.news = News()  # until now another replica told of it
         self.leads = True
         self.withheld = None
         self.marks.forget()
@@ -105,7 +112,9 @@ class Kept:
 
     def tell_sources(self, now: float) -> None:
         """Logs what turned in the sources: what leaves after a hold, and what is back."""
-        for line in self._tidings.tell(self.state.sources, now):
+        for line in self.flapping.look(self.state.gathering.reports.standings(), now):
+            self.say(Topic.SOURCE, line, level=logging.WARNING)
+        for line in self._tidings.tell(self.state.sources, now, hushed=self.flapping.hushed):
             self.say(Topic.SOURCE, line)
 
     def report(self, decision: Decision, more: list[str]) -> None:
@@ -113,8 +122,19 @@ class Kept:
         before, self.decision = self.decision, decision
         for line in transitions(before, decision, rejected=self.state.merged.rejected):
             self.say(Topic.ENDPOINT, line)
-        self.remarks = tuple(dict.fromkeys((*self.state.remarks(decision), *self.state.waits, *more)))
-        self._remarked = self._say_new(Topic.NOTICE, self.remarks, self._remarked)
+        more = [*self.state.waits, *more]
+        said = self.remarks = tuple(dict.fromkeys((*self.state.remarks(decision), *more)))
+        if hushed := self.flapping.hushed:
+            said = (*self.state.remarks(decision, besides=hushed), *more)
+        self._remarked = self._say_new(Topic.NOTICE, said, self._remarked)
+
+    def happenings(self, decision: Decision, published: Published, now: float) -> Iterator[Happening]:
+        """What happened by ``now`` since the last time, for events."""
+        state, tally = self.state, self.tally() or Tally()
+        min_ready, settled = state.prepared.manifest.spec.policy.min_ready, state.gathering.settled
+        yield from self.news.of_endpoints(decision, published, now)
+        yield from self.news.of_level(decision, tally, min_ready=min_ready, settled=settled)
+        yield from self.news.of_sources(state.sources, self.flapping.hushed)
 
     def warn(self, lines: list[str]) -> None:
         """Logs what went wrong with the last writes, where it is not what went wrong the time before."""

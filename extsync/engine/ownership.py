@@ -6,6 +6,7 @@ The log has the same: a refusal is among the remarks of its service, and each wr
 from __future__ import annotations
 
 from extsync.changes import Delete, Update
+from extsync.engine.happenings import ADOPTED, OWNERSHIP_CONFLICT, REFUSED, announce
 from extsync.engine.kept import Kept
 from extsync.engine.telling import failure, object_name
 from extsync.errors import FieldConflict
@@ -14,10 +15,6 @@ from extsync.kube.writer import Written
 from extsync.objects import Endpoints, KubeObject, Service
 from extsync.plan.plan import Current
 from extsync.plan.policy import Refusal
-
-CONFLICT = "OwnershipConflict"
-"""The reason of the event where an object of somebody else is in the way."""
-ADOPTED = "Adopted"
 
 
 class Ownership:
@@ -32,9 +29,8 @@ class Ownership:
         for refusal in refusals:
             if refusal in known:
                 continue
-            reason = CONFLICT if refusal.about is not None else refusal.code
-            for obj in _concerned(refusal, current):
-                self._recorder.tell(obj, "Warning", reason, str(refusal))
+            reason = OWNERSHIP_CONFLICT if refusal.about is not None else REFUSED[refusal.code]
+            announce(self._recorder, _concerned(refusal, current), reason, str(refusal))
 
     def written(self, kept: Kept, written: Written, service: Service | None) -> None:
         """Puts an event where an object was taken over, and where fields of the Service are another manager's."""
@@ -43,7 +39,7 @@ class Ownership:
         known, kept.contested_fields = kept.contested_fields, frozenset(conflicts)
         for text in conflicts:
             if text not in known and service is not None:
-                self._recorder.tell(service, "Warning", CONFLICT, text)
+                announce(self._recorder, [service], OWNERSHIP_CONFLICT, text)
 
     def _tell_adopted(self, written: Written, service: Service | None) -> None:
         for done in written.done:
@@ -52,9 +48,7 @@ class Ownership:
                 continue
             became = "is extsync's from now on" if isinstance(change, Update) else "has been replaced by extsync's own"
             text = f"{object_name(change)}, which nobody kept, {became}: policy.adopt is IfUnmanaged"
-            for obj in (service, done.obj):
-                if obj is not None:
-                    self._recorder.tell(obj, "Normal", ADOPTED, text)
+            announce(self._recorder, [obj for obj in (service, done.obj) if obj is not None], ADOPTED, text)
 
 
 def _concerned(refusal: Refusal, current: Current) -> list[KubeObject]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from extsync.address_policy import AddressPolicy
 from extsync.engine.adoptees import Adoptees
 from extsync.engine.denials import record_denials
+from extsync.engine.happenings import announce, concerned
 from extsync.engine.isolation import Isolation
 from extsync.engine.kept import Kept
 from extsync.engine.leading import Leadership
@@ -16,6 +18,7 @@ from extsync.engine.ownership import Ownership
 from extsync.engine.probing import Probing
 from extsync.engine.publishing import Publisher
 from extsync.engine.queue import WorkQueue
+from extsync.engine.service import Decision
 from extsync.engine.services import Services
 from extsync.engine.view import ClusterView
 from extsync.engine.withholding import record
@@ -26,6 +29,8 @@ from extsync.kube.events import Recorder
 from extsync.kube.store import Store
 from extsync.kube.writer import Written
 from extsync.model import ServiceKey
+from extsync.plan.plan import Current
+from extsync.plan.published import Published
 from extsync.plan.removal import removal
 from extsync.seams import Clock
 
@@ -125,14 +130,12 @@ class Reconciler:
         kept.tell_sources(now)
         others_at = self._others.look(kept, current) if kept.leads else None
         kept.report(decision, [*self._probing.remarks(key), *kept.of_others()])
-        for at in filter(None, (decision.look_again, kept.deference.look_again, others_at)):
+        for at in filter(None, (decision.look_again, kept.deference.look_again, kept.flapping.due, others_at)):
             self._queue.add_after(key, max(SOONEST, at - now))
         if not kept.leads:
             kept.deference.note(candidates, decision.judged, verdicts, published, now, in_doubt=in_doubt)
             return Written()
-        self._isolation.record(kept, current.service)
-        record_denials(kept, current.service, self._recorder)
-        record(kept, current.service, self._recorder)
+        self._announce(kept, decision, current, published, now=now)
         self._ownership.refused(kept, decision.plan.refusals, current)
         if not decision.plan.changes.is_empty:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
@@ -143,6 +146,28 @@ class Reconciler:
         self._others.wrote(kept, written)
         self._ownership.written(kept, written, current.service)
         return written
+
+    def _announce(self, kept: Kept, decision: Decision, current: Current, published: Published, *, now: float) -> None:
+        """Tells by events what is new of the service by ``now``."""
+        about, waited = concerned(current, published), kept.news.due
+        if not about:
+            return
+        self._isolation.record(kept, about)
+        record_denials(kept, about, self._recorder)
+        record(kept, about, self._recorder)
+        for one in kept.happenings(decision, published, now):
+            on = concerned(current, published, one.addresses) if one.addresses else about
+            announce(self._recorder, on, one.reason, one.text)
+        if waited is None and (due := kept.news.due) is not None:
+            self._clock.call_later(due - now, partial(self._announce_later, kept, due))
+
+    def _announce_later(self, kept: Kept, due: float) -> None:
+        """Tells what was gathered until ``due``: no plan has to be made for that."""
+        if kept.decision is None or not kept.leads or self._services.get(kept.state.key) is not kept:
+            return
+        current = self._view.current(kept.state.key)
+        published, now = kept.state.published(current), max(due, self._clock.monotonic())
+        self._announce(kept, kept.decision, current, published, now=now)
 
     def _see_who_leads(self, kept: Kept) -> None:
         leads = self._leadership.leads(kept.state.key)
@@ -156,6 +181,8 @@ class Reconciler:
         self._probing.forget(kept.state.key)
         kept.rest()
         kept.tell_sources(now)
+        if (due := kept.flapping.due) is not None:
+            self._queue.add_after(kept.state.key, max(SOONEST, due - now))
         return Written()
 
     async def _remove(self, kept: Kept) -> Written:

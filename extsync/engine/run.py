@@ -100,6 +100,8 @@ class Engine:
             clock=clock,
             random=world.random,
             instance=options.instance,
+            qps=options.qps,
+            burst=options.burst,
             may_tell=lambda about: any(map(self._leadership.leads, service_keys(about))),
         )
         contests = Contests(self._recorder, clock)

@@ -22,11 +22,17 @@ class Tidings:
         self._has_some: dict[tuple[str, str], bool] = {}
         self._stale: frozenset[str] = frozenset()
 
-    def tell(self, sources: Mapping[str, LastGood], now: float) -> Iterator[str]:
-        """What is new of ``sources`` at ``now``, a line for each turn."""
+    def tell(
+        self, sources: Mapping[str, LastGood], now: float, *, hushed: frozenset[str] = frozenset()
+    ) -> Iterator[str]:
+        """What is new of ``sources`` at ``now``, a line for each turn. Nothing is told of those that are ``hushed``."""
         before, self._has_some = self._has_some, {}
         was_stale, stale = self._stale, []
         for name, last_good in sources.items():
+            if name in hushed:
+                stale += [name] * (name in was_stale)
+                self._has_some.update({part: had for part, had in before.items() if part[0] == name})
+                continue
             standing = last_good.standing()
             if standing.stale:
                 stale.append(name)

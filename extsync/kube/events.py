@@ -7,6 +7,8 @@ while. The rules and their numbers are client-go's (``tools/record/events_cache.
 2. The same again within the last few thousand events raises the count of the event that there is.
 3. Each object may have 25 events at once, and then one in five minutes.
 
+Besides, as where client-go's sink shares the client's limits, requests for events go out no faster than ``qps``.
+
 Events are told on the side: nothing waits for them, and one that cannot be written in a dozen attempts is let go.
 """
 
@@ -22,7 +24,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 import msgspec
 
 from extsync.errors import Conflict, Forbidden, NotFound, StoreError, TooManyRequests, Unavailable, cure
-from extsync.kube.flow import Backoff
+from extsync.kube.flow import Backoff, TokenBucket
 from extsync.kube.store import Store
 from extsync.objects import Event, EventSource, KubeObject, ObjectMeta, ObjectReference
 from extsync.seams import Clock, Random
@@ -82,6 +84,8 @@ class Recorder:
         clock: Clock,
         random: Random,
         instance: str,
+        qps: float = 20.0,
+        burst: int = 30,
         may_tell: Callable[[KubeObject], bool] = lambda about: True,
     ) -> None:
         self._store = store
@@ -90,6 +94,7 @@ class Recorder:
         self._instance = instance
         self._queue: asyncio.Queue[_Told] = asyncio.Queue(MOST_QUEUED)
         self._backoff = Backoff(random=random)
+        self._limiter = TokenBucket(clock=clock, qps=qps, burst=burst)
         self._similar: OrderedDict[object, _Similar] = OrderedDict()
         self._buckets: OrderedDict[object, _Bucket] = OrderedDict()
         self._events: OrderedDict[object, Event] = OrderedDict()
@@ -122,6 +127,7 @@ class Recorder:
             told = await self._queue.get()
             similar = self._put_together(told)
             if self._may_be_told(told):
+                await self._limiter.take()
                 await self._write(told, similar)
             else:
                 self.dropped += 1

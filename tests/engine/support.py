@@ -22,7 +22,7 @@ from extsync.engine.watching import Watching
 from extsync.engine.world import World
 from extsync.kube.memory import Fault, Faults, MemoryStore
 from extsync.model import Backend, Observation, Outcome, ServiceKey
-from extsync.objects import Endpoints, EndpointSlice, KubeObject, Service
+from extsync.objects import Endpoints, EndpointSlice, Event, KubeObject, Service
 from extsync.seams import SystemDialer
 from extsync.seams.virtual import SeededRandom, VirtualClock
 from extsync.seams.virtual_net import Failing, Listening, ScriptedProbeIO
@@ -145,7 +145,7 @@ class Feed:
 
 
 class Request(NamedTuple):
-    """One request to the store."""
+    """One request to the store; events are told on the side, and are no writes."""
 
     verb: str
     kind: type[KubeObject]
@@ -153,7 +153,7 @@ class Request(NamedTuple):
 
     @property
     def is_write(self) -> bool:
-        return self.verb in ("create", "update", "delete", "apply")
+        return self.verb in ("create", "update", "delete", "apply") and self.kind is not Event
 
 
 class OnAndOff(Alone):
@@ -283,7 +283,7 @@ class Rig:
 
     @contextmanager
     def recorded(self) -> Iterator[list[Request]]:
-        """The writes within the block."""
+        """The writes within the block but for events."""
         writes: list[Request] = []
         before = len(self.requests)
         yield writes
@@ -299,6 +299,14 @@ class Rig:
             assert passed <= within, f"still not so after {passed:.2f} s"
             await self.clock.sleep(step)
         return self.clock.monotonic() - began
+
+    def events(self, *reasons: str, on: type[KubeObject] = Service) -> list[tuple[str, str]]:
+        """Reason and message of each event on an object of that kind, of these reasons or of all."""
+        return [
+            (event["reason"], event["message"])
+            for event in self.store.dump(Event, NAMESPACE)
+            if event["involvedObject"]["kind"] == on.__name__ and (not reasons or event["reason"] in reasons)
+        ]
 
     def slices(self, name: str) -> dict[str, bool]:
         """Readiness by address in the slices of a service, whoever manages them."""

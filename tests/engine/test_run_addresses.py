@@ -30,7 +30,7 @@ def options(
 
 
 def events(rig: Rig) -> list[str]:
-    return [event["message"] for event in rig.store.dump(Event, NAMESPACE) if event["reason"] == "AddressDenied"]
+    return [message for _, message in rig.events("AddressDenied")]
 
 
 def put_node(rig: Rig, name: str, *, address: str, pods: str) -> None:

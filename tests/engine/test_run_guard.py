@@ -26,7 +26,7 @@ def orders(**spec: Any) -> dict[str, Any]:
 
 
 def events(rig: Rig) -> list[tuple[str, str]]:
-    return [(e["reason"], e["message"]) for e in rig.store.dump(Event, NAMESPACE)]
+    return rig.events("RemovalSuppressed", "RemovalReleased")
 
 
 def the_hash(rig: Rig) -> str:

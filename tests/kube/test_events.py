@@ -173,6 +173,20 @@ async def test_what_comes_faster_than_it_can_be_written_is_dropped_and_counted()
 
 
 @virtual_time
+async def test_events_on_many_objects_go_out_no_faster_than_is_allowed() -> None:
+    rig = Rig()
+    async with rig.running():
+        began = rig.clock.monotonic()
+        for number in range(230):
+            rig.recorder.tell(
+                Service(metadata=ObjectMeta(name=f"s-{number}", namespace=NAMESPACE)), "Normal", "Up", "up"
+            )
+        while len(await rig.events()) < 230:
+            pass
+        assert 9.0 < rig.clock.monotonic() - began < 11.0  # 30 at once, and then 20 a second
+
+
+@virtual_time
 async def test_a_message_is_cut_where_the_server_would_refuse_it() -> None:
     rig = Rig()
     async with rig.running():

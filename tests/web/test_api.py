@@ -157,10 +157,8 @@ async def test_the_journal_is_bounded() -> None:
     rig = Rig()
     rig.feed().found(A)
     async with rig.running(manifest("web", feed(), checks=[])):
-        for _ in range(40):
-            rig.feed().fail()
-            await rig.clock.sleep(2.0)
-            rig.feed().found(A)
+        for number in range(60):
+            rig.feed().found(A, f"192.0.2.{100 + number}")
             await rig.clock.sleep(2.0)
         assert len((await service(rig, "web"))["journal"]) == 50
 
