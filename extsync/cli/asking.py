@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -14,13 +17,24 @@ from extsync.web.documents import Problem
 TIMEOUT: Final = 10.0
 """Seconds that an answer may take."""
 
-_CURE: Final = "; where it runs in a cluster: kubectl port-forward deployment/extsync 9440, or name it with --server"
+_CURE: Final = (
+    "; where it runs in a cluster: --via-cluster NAMESPACE/SERVICE, or kubectl port-forward deployment/extsync 9440; "
+    "elsewhere name it with --server"
+)
 
 _D = TypeVar("_D")
 
 
 class NotKept(ExtsyncError):
     """The running extsync does not know what it was asked for."""
+
+
+class Asked(Protocol):
+    """A running extsync that can be asked."""
+
+    async def ask(self, *path: str, kind: type[_D], **query: str) -> _D:
+        """The answer at ``path`` below /api/v1; raises NotKept where it does not know what it is asked for."""
+        ...
 
 
 class Running:
@@ -59,3 +73,16 @@ def _problem(body: bytes) -> str:
 def session() -> aiohttp.ClientSession:
     """A session for ``Running``, with a deadline for each answer."""
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+
+
+@asynccontextmanager
+async def asked(args: argparse.Namespace) -> AsyncIterator[Asked]:
+    """The running extsync that ``--server`` or ``--via-cluster`` names."""
+    if args.via_cluster:
+        from extsync.cli.proxied import proxied  # what talks to clusters takes its time to import
+
+        async with proxied(args) as through:
+            yield through
+    else:
+        async with session() as connections:
+            yield Running(connections, args.server)

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import msgspec
 
-from extsync.cli.asking import NotKept, Running, session
+from extsync.cli.asking import NotKept, asked
 from extsync.cli.output import printable, table, write_document
 from extsync.errors import UsageError
 from extsync.web.documents import (
@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     except ValueError:
         raise UsageError(f"{args.address!r} is no IP address") from None
     try:
-        document = asyncio.run(_ask(args.server, namespace, name, address))
+        document = asyncio.run(_ask(args, namespace, name, address))
     except NotKept as error:
         print(f"{printable(str(error))}; extsync status lists what it keeps")
         return 1
@@ -48,9 +48,8 @@ def main(args: argparse.Namespace) -> int:
     return 0 if document.endpoints or set_aside or not address else 1
 
 
-async def _ask(server: str, namespace: str, name: str, address: str) -> ServiceDocument:
-    async with session() as connections:
-        running = Running(connections, server)
+async def _ask(args: argparse.Namespace, namespace: str, name: str, address: str) -> ServiceDocument:
+    async with asked(args) as running:
         return await running.ask("services", namespace, name, kind=ServiceDocument, address=address)
 
 

@@ -177,13 +177,13 @@ def build_parser() -> argparse.ArgumentParser:
         "service", nargs="?", default="", metavar="NAMESPACE[/NAME]", help="these services (default: all)"
     )
     status.add_argument("--watch", action="store_true", help="show it anew every 2 seconds until interrupted")
-    _add_server(status)
+    _add_asked(status)
     _add_output(status)
 
     explain = _command(commands, "explain", "why the endpoints of a service are, or are not, ready")
     explain.add_argument("service", metavar="NAMESPACE/NAME")
     explain.add_argument("address", nargs="?", default="", help="this address, with the evidence of its probes")
-    _add_server(explain)
+    _add_asked(explain)
     _add_output(explain)
 
     doctor = _command(commands, "doctor", "find out why a Service does not answer: findings, each with its cure")
@@ -263,7 +263,20 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text", help="format of the result")
 
 
-def _add_server(parser: argparse.ArgumentParser, *, more: str = "") -> None:
+def _add_asked(parser: argparse.ArgumentParser) -> None:
+    """Which running extsync is asked."""
+    either = parser.add_mutually_exclusive_group()
+    _add_server(either)
+    either.add_argument(
+        "--via-cluster",
+        default=None,
+        metavar="NAMESPACE/SERVICE",
+        help="ask the one behind this Service, or NAMESPACE/pods/POD, through the Kubernetes API server",
+    )
+    _add_cluster(parser)
+
+
+def _add_server(parser: argparse._ActionsContainer, *, more: str = "") -> None:
     parser.add_argument(
         "--server",
         default="http://127.0.0.1:9440",

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from extsync.cli.asking import Running, session
+from extsync.cli.asking import Asked, asked
 from extsync.cli.output import printable, table, write_document
 from extsync.web.documents import ProcessDocument, ServiceList, ServiceSummary
 
@@ -24,8 +24,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 async def _main(args: argparse.Namespace) -> int:
-    async with session() as connections:
-        running = Running(connections, args.server)
+    async with asked(args) as running:
         while True:
             process = await running.ask("status", kind=ProcessDocument)
             services = await _services(running, args.service)
@@ -35,7 +34,7 @@ async def _main(args: argparse.Namespace) -> int:
             await asyncio.sleep(EVERY)
 
 
-async def _services(running: Running, wanted: str) -> list[ServiceSummary]:
+async def _services(running: Asked, wanted: str) -> list[ServiceSummary]:
     namespace, _, name = wanted.partition("/")
     found: list[ServiceSummary] = []
     after: str | None = ""

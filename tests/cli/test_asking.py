@@ -27,12 +27,12 @@ class Asked:
     """What a command that asks prints."""
 
     def __init__(self, port: int) -> None:
-        self._server = f"http://127.0.0.1:{port}"
+        self.server = f"http://127.0.0.1:{port}"
 
     async def __call__(self, *arguments: str) -> tuple[int, str, str]:
         """Exit status, standard output and standard error."""
         pipe = asyncio.subprocess.PIPE
-        command = (str(COMMAND), *arguments, "--server", self._server)
+        command = (str(COMMAND), *arguments, "--server", self.server)
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
         out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()
