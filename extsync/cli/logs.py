@@ -17,12 +17,23 @@ def configure(*, level: str, form: str, verbose: int = 0) -> None:
 
     ``verbose`` (the number of -v flags) lowers ``level``: once to info, twice to debug.
     """
-    threshold = min(_LEVELS[level], {0: logging.CRITICAL, 1: logging.INFO}.get(verbose, logging.DEBUG))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(max(threshold, logging.INFO))  # libraries never speak at debug level, where they might print a token
+    logging.getLogger().handlers[:] = [handler]
+    set_level(lowest(level, verbose))
+
+
+def lowest(level: str, verbose: int) -> str:
+    """``level``, or that of so many -v flags where that is lower."""
+    asked = {0: level, 1: "info"}.get(verbose, "debug")
+    return min(level, asked, key=lambda one: _LEVELS[one])
+
+
+def set_level(level: str) -> None:
+    """From now on ``level`` is heard, and what is above it."""
+    threshold = _LEVELS[level]
+    # Libraries never speak at debug level, where they might print a token.
+    logging.getLogger().setLevel(max(threshold, logging.INFO))
     logging.getLogger("extsync").setLevel(threshold)
 
 

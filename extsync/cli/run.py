@@ -14,6 +14,7 @@ from pathlib import Path
 
 from extsync.cli import logs
 from extsync.cli.leading import check_election, leadership_of
+from extsync.cli.levels import Levels, follow
 from extsync.cli.manifests import namespace_of
 from extsync.cli.world import cluster, settings_of
 from extsync.config.networks import limits_of
@@ -66,6 +67,8 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    levels = Levels(settings, verbose=args.verbose)
+    levels.heed_signals()
     manifests = FileManifests(args.paths, namespace=args.namespace, stdin=stdin, limits=limits_of(settings))
     async with AsyncExitStack() as resources:
         resources.callback(manifests.close)
@@ -87,6 +90,8 @@ async def _run(args: argparse.Namespace, settings: Settings, stdin: bytes) -> in
             await resources.enter_async_context(
                 serving(core, host=host, port=port, clock=world.clock, endpoint_metrics=settings.endpoint_metrics)
             )
+        following = follow(levels, args, every=settings.manifest_poll_interval, clock=world.clock)
+        resources.callback(asyncio.create_task(following, name="log-level").cancel)
         engine = asyncio.create_task(core.run(feed))
         stop = asyncio.create_task(stopped.wait())
         await asyncio.wait([engine, stop], return_when=asyncio.FIRST_COMPLETED)

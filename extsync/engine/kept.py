@@ -121,7 +121,7 @@ class Kept:
         """Logs what is new in ``decision``: endpoints that changed, and what there is to say of the service."""
         before, self.decision = self.decision, decision
         for line in transitions(before, decision, rejected=self.state.merged.rejected):
-            self.say(Topic.ENDPOINT, line)
+            self.say(Topic.ENDPOINT, line.text, addresses=line.addresses, reason=line.reason)
         more = [*self.state.waits, *more]
         said = self.remarks = tuple(dict.fromkeys((*self.state.remarks(decision), *more)))
         if hushed := self.flapping.hushed:
@@ -140,9 +140,22 @@ class Kept:
         """Logs what went wrong with the last writes, where it is not what went wrong the time before."""
         self._warned = self._say_new(Topic.WRITE, lines, self._warned)
 
-    def say(self, topic: Topic, line: str, *, level: int = logging.INFO) -> None:
-        """Logs a line about the service and keeps it in the journal."""
-        log.log(level, "%s: %s", self.state.key, line)
+    def say(
+        self,
+        topic: Topic,
+        line: str,
+        *,
+        level: int = logging.INFO,
+        addresses: tuple[str, ...] = (),
+        reason: str = "",
+    ) -> None:
+        """Logs a line about the service and keeps it in the journal.
+
+        For machines the line has, besides, the ``addresses`` of the endpoints that it is about and its ``reason``.
+        """
+        fields = {"service": str(self.state.key), "topic": topic.value, "addresses": addresses, "reason": reason}
+        fields = {name: value for name, value in fields.items() if value}
+        log.log(level, "%s: %s", self.state.key, line, extra={"fields": fields})
         self.journal.add(topic, line)
 
     def _say_new(self, topic: Topic, lines: Iterable[str], said: frozenset[str]) -> frozenset[str]:

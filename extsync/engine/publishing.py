@@ -90,7 +90,7 @@ class Publisher:
                 hold_back=partial(self._contests.hold_back, kept),
             )
         for done in written.done:
-            kept.say(Topic.WRITE, f"{describe(done.change)}: {done.change.reason}")
+            kept.say(Topic.WRITE, f"{describe(done.change)}: {done.change.reason}", reason=done.change.reason)
             if (look_again := self._contests.made(kept, done.change, current)) is not None:
                 self._queue.add_after(key, look_again)
         self._tell(kept, written)

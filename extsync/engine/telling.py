@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import is_not
+from typing import NamedTuple
 
 from extsync.changes import ApplyService, Change
 from extsync.engine.service import Decision
@@ -24,6 +25,14 @@ MOST_LINES = 20
 
 FEW = 4
 """Endpoints that come as the same and for the same reason and are told one by one; more of them share a line."""
+
+
+class Line(NamedTuple):
+    """A line of the log, and what of it is for machines: the endpoints that it is about, and why."""
+
+    text: str
+    addresses: tuple[str, ...] = ()
+    reason: str = ""
 
 
 def describe(change: Change) -> str:
@@ -70,7 +79,7 @@ def because(endpoint: Endpoint, verdict: Verdict | None) -> str:
 
 def transitions(
     before: Decision | None, now: Decision, *, rejected: Sequence[tuple[str, Rejected]] = ()
-) -> Iterator[str]:
+) -> Iterator[Line]:
     """One line for each tier that came in or went out, and for each endpoint that came, left or changed its state.
 
     Where many come alike, as at a start, one line names them all: a line each would be most of what a start costs.
@@ -79,20 +88,20 @@ def transitions(
     lines = [*_tiers(before, now), *_transitions(before, now, rejected)]
     yield from lines[:MOST_LINES]
     if len(lines) > MOST_LINES:
-        yield f"and {len(lines) - MOST_LINES} more endpoints changed"
+        yield Line(f"and {len(lines) - MOST_LINES} more endpoints changed")
 
 
-def _tiers(before: Decision | None, now: Decision) -> Iterator[str]:
+def _tiers(before: Decision | None, now: Decision) -> Iterator[Line]:
     was = Tiers((), TierState()) if before is None else before.tiers
     for tier in now.tiers.published:
         if tier in was.standby:
-            yield f"tier {tier} comes in: the tiers before it have too few ready endpoints"
+            yield Line(f"tier {tier} comes in: the tiers before it have too few ready endpoints")
     for tier in now.tiers.standby:
         if tier in was.published:
-            yield f"tier {tier} goes out: the tiers before it have enough ready endpoints"
+            yield Line(f"tier {tier} goes out: the tiers before it have enough ready endpoints")
 
 
-def _transitions(before: Decision | None, now: Decision, rejected: Sequence[tuple[str, Rejected]]) -> Iterator[str]:
+def _transitions(before: Decision | None, now: Decision, rejected: Sequence[tuple[str, Rejected]]) -> Iterator[Line]:
     standby = frozenset(now.tiers.standby)
     if before is not None and before.candidates is now.candidates:
         for index in compress(range(len(now.judged)), map(is_not, now.judged, before.judged)):
@@ -100,36 +109,38 @@ def _transitions(before: Decision | None, now: Decision, rejected: Sequence[tupl
             if old.state is not new.state:
                 why = because(new, now.verdicts[index])
                 where = _STANDBY if now.candidates[index].tier in standby else ""
-                yield f"{place(new)} was {_WORDS[old.state]} and is {_WORDS[new.state]}{where}: {why}"
+                text = f"{place(new)} was {_WORDS[old.state]} and is {_WORDS[new.state]}{where}: {why}"
+                yield Line(text, (place(new),), why)
         return
     old_states = {} if before is None else {(e.address, e.ports): e.state for e in before.judged}
-    came: dict[str, list[Endpoint]] = {}
+    came: dict[tuple[str, str], list[Endpoint]] = {}
     for candidate, endpoint, verdict in zip(now.candidates, now.judged, now.verdicts, strict=True):
         state = old_states.pop((endpoint.address, endpoint.ports), None)
         if state is endpoint.state:
             continue
         where = _STANDBY if candidate.tier in standby else ""
-        now_is = f"{_WORDS[endpoint.state]}{where}: {because(endpoint, verdict)}"
+        now_is, why = f"{_WORDS[endpoint.state]}{where}", because(endpoint, verdict)
         if state is None:
-            came.setdefault(now_is, []).append(endpoint)
+            came.setdefault((now_is, why), []).append(endpoint)
         else:
-            yield f"{place(endpoint)} was {_WORDS[state]} and is {now_is}"
-    for now_is, endpoints in came.items():
-        yield from _alike(endpoints, now_is)
+            yield Line(f"{place(endpoint)} was {_WORDS[state]} and is {now_is}: {why}", (place(endpoint),), why)
+    for (now_is, why), endpoints in came.items():
+        yield from _alike(endpoints, now_is, why)
     set_aside = {one.entry.partition(" ")[0] for _, one in rejected} if old_states else set()
     for address, ports in old_states:
         why = "it is set aside" if address in set_aside else "no source reports it"
-        yield f"{Identity(address, ports)} left: {why}"
+        left = str(Identity(address, ports))
+        yield Line(f"{left} left: {why}", (left,), why)
 
 
-def _alike(endpoints: list[Endpoint], now_is: str) -> Iterator[str]:
+def _alike(endpoints: list[Endpoint], now_is: str, why: str) -> Iterator[Line]:
     """What is told of new endpoints of which there is the same to say."""
     places = [place(endpoint) for endpoint in endpoints[:MOST_LINES]]
     if len(endpoints) <= FEW:
-        yield from (f"{one} is {now_is}" for one in places)
+        yield from (Line(f"{one} is {now_is}: {why}", (one,), why) for one in places)
         return
     more = f" and {len(endpoints) - MOST_LINES} more" if len(endpoints) > MOST_LINES else ""
-    yield f"{len(endpoints)} endpoints, each {now_is}: {', '.join(places)}{more}"
+    yield Line(f"{len(endpoints)} endpoints, each {now_is}: {why}: {', '.join(places)}{more}", tuple(places), why)
 
 
 def find(current: Current, change: Change) -> KubeObject | None:

@@ -433,3 +433,24 @@ async def test_nothing_is_made_before_the_sources_have_reported() -> None:
         await rig.until(rig.agree("web", ready(A)), within=1.0)
         made = [request.verb for request in rig.requests if request.is_write and request.kind is EndpointSlice]
     assert made == ["create"]
+
+
+@virtual_time
+async def test_each_decision_is_a_line_with_service_address_and_reason_for_machines(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    rig = Rig()
+    rig.up(A, B)
+    async with rig.running(manifest("web", rack(A, B))):
+        await rig.until(rig.agree("web", ready(A, B)), within=30.0)
+        caplog.clear()
+        rig.down(B)
+        await rig.until(rig.agree("web", {A: True, B: False}), within=60.0)
+    endpoint, *writes = [record.fields for record in caplog.records]  # type: ignore[attr-defined]
+    assert endpoint["service"] == f"{NAMESPACE}/web"
+    assert endpoint["topic"] == "endpoint"
+    assert endpoint["addresses"] == (f"{B}:80",)
+    assert endpoint["reason"].startswith("its checks fail: ")
+    assert {(one["service"], one["topic"]) for one in writes} == {(f"{NAMESPACE}/web", "write")}
+    assert [one["reason"] for one in writes] == ["1 endpoint changed", "1 address now not ready"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from extsync.changes import ApplyService, Delete
@@ -16,6 +18,11 @@ from tests.engine.support import A, B
 
 PORTS = (PortValue("", 80),)
 REFUSED = Verdict(Health.UNHEALTHY, reason="tcpSocket 192.0.2.1:80: connection refused")
+
+
+def told(*arguments: Any, **more: Any) -> list[str]:
+    """The texts of the lines."""
+    return [line.text for line in transitions(*arguments, **more)]
 
 
 def endpoint(address: str, state: State = State.READY, why: Why = Why.HEALTHY) -> Endpoint:
@@ -53,7 +60,7 @@ def test_where_probing_decided_the_error_of_the_probe_is_told() -> None:
 
 
 def test_the_first_look_tells_of_every_endpoint() -> None:
-    assert list(transitions(None, decision(UP, endpoint(B)))) == [
+    assert told(None, decision(UP, endpoint(B))) == [
         "192.0.2.1:80 is ready: its checks pass",
         "192.0.2.2:80 is ready: its checks pass",
     ]
@@ -62,23 +69,23 @@ def test_the_first_look_tells_of_every_endpoint() -> None:
 def test_a_transition_is_told_with_its_reason() -> None:
     before = decision(UP, endpoint(B))
     after = decision(DOWN, before.judged[1], verdict=REFUSED, like=before)
-    assert list(transitions(before, after)) == [
+    assert told(before, after) == [
         "192.0.2.1:80 was ready and is not ready: its checks fail: tcpSocket 192.0.2.1:80: connection refused"
     ]
 
 
 def test_a_new_reason_for_the_same_state_is_no_transition() -> None:
     before = decision(endpoint(A, why=Why.KEPT))
-    assert list(transitions(before, decision(UP, like=before))) == []
+    assert told(before, decision(UP, like=before)) == []
 
 
 def test_endpoints_that_come_change_and_leave_are_told() -> None:
-    lines = list(transitions(decision(UP), decision(endpoint(B, State.DRAINING, Why.DRAINING))))
+    lines = told(decision(UP), decision(endpoint(B, State.DRAINING, Why.DRAINING)))
     assert lines == [
         "192.0.2.2:80 is draining: draining: its source asks for it, and it is healthy",
         "192.0.2.1:80 left: no source reports it",
     ]
-    changed, _ = transitions(decision(UP), decision(DOWN, endpoint(B)))
+    changed, _ = told(decision(UP), decision(DOWN, endpoint(B)))
     assert changed == "192.0.2.1:80 was ready and is not ready: its checks fail"
 
 
@@ -87,26 +94,26 @@ def test_an_endpoint_of_a_standby_tier_is_told_as_not_published() -> None:
     standby = replace(before.candidates[1], tier=Tier(1))
     tiers = Tiers((UP,), TierState(), (Tier(0),), (Tier(1),))
     before = replace(before, candidates=(before.candidates[0], standby), tiers=tiers)
-    assert list(transitions(None, before))[1] == f"{B}:80 is not ready (standby, not published): {Why.NEW.value}"
+    assert told(None, before)[1] == f"{B}:80 is not ready (standby, not published): {Why.NEW.value}"
     after = replace(before, judged=(UP, endpoint(B)))
-    [line] = transitions(before, after)
+    [line] = told(before, after)
     assert line == f"{B}:80 was not ready and is ready (standby, not published): its checks pass"
     first, second = after.candidates
-    [line] = transitions(after, replace(before, candidates=(replace(first), second)))
+    [line] = told(after, replace(before, candidates=(replace(first), second)))
     assert "(standby, not published)" in line
 
 
 def test_a_tier_that_comes_in_or_goes_out_is_told() -> None:
     out = replace(decision(UP), tiers=Tiers((UP,), TierState(), (Tier(0),), (Tier(1, 2),)))
     in_ = replace(out, tiers=Tiers((UP,), TierState(), (Tier(0), Tier(1, 2))))
-    assert list(transitions(out, in_)) == ["tier 1.2 comes in: the tiers before it have too few ready endpoints"]
-    assert list(transitions(in_, out)) == ["tier 1.2 goes out: the tiers before it have enough ready endpoints"]
-    assert list(transitions(out, out)) == []
+    assert told(out, in_) == ["tier 1.2 comes in: the tiers before it have too few ready endpoints"]
+    assert told(in_, out) == ["tier 1.2 goes out: the tiers before it have enough ready endpoints"]
+    assert told(out, out) == []
 
 
 def test_an_endpoint_that_left_since_it_cannot_be_published_is_still_reported() -> None:
     rejected = [("rack", Rejected(f"{A} port 80 (db-1)", "is of the wrong family"))]
-    [line] = transitions(decision(UP), decision(), rejected=rejected)
+    [line] = told(decision(UP), decision(), rejected=rejected)
     assert line == f"{A}:80 left: it is set aside"
 
 
@@ -114,20 +121,20 @@ def test_of_many_transitions_the_number_is_told() -> None:
     many = [f"198.51.100.{number}" for number in range(1, 101)]
     before = decision(*map(endpoint, many))
     after = decision(*(endpoint(address, State.NOT_READY, Why.UNHEALTHY) for address in many), like=before)
-    lines = list(transitions(before, after))
+    lines = told(before, after)
     assert len(lines) == MOST_LINES + 1
     assert lines[-1] == "and 80 more endpoints changed"
 
 
 def test_endpoints_that_come_alike_share_a_line() -> None:
     racks = [endpoint(f"198.51.100.{number}") for number in range(1, 6)]
-    alike, other = transitions(None, decision(*racks, DOWN))
+    alike, other = told(None, decision(*racks, DOWN))
     names = ", ".join(f"198.51.100.{number}:80" for number in range(1, 6))
     assert alike == f"5 endpoints, each ready: its checks pass: {names}"
     assert other == f"{A}:80 is not ready: its checks fail"
 
 
 def test_of_many_endpoints_that_come_alike_some_are_named() -> None:
-    [line] = transitions(None, decision(*(endpoint(f"198.51.100.{number}") for number in range(1, 101))))
+    [line] = told(None, decision(*(endpoint(f"198.51.100.{number}") for number in range(1, 101))))
     assert line.startswith("100 endpoints, each ready: its checks pass: 198.51.100.1:80, ")
     assert line.endswith(", 198.51.100.20:80 and 80 more")
