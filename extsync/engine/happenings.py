@@ -52,6 +52,10 @@ WRITE_CONTENTION: Final = Reason(
     "Warning", "WriteContention", "somebody changes an object back again and again; the message says who"
 )
 WRITE_CONTENTION_OVER: Final = Reason("Normal", "WriteContentionOver", "the object stays as extsync writes it again")
+ANOTHER_WRITER: Final = Reason(
+    "Warning", "AnotherWriter", "another extsync with the same owner id writes the service as well"
+)
+ANOTHER_WRITER_GONE: Final = Reason("Normal", "AnotherWriterGone", "no other extsync has written it for a while")
 ADDRESS_DENIED: Final = Reason("Warning", "AddressDenied", "the settings do not allow a backend's address")
 PROBER_ISOLATED: Final = Reason(
     "Warning", "ProberIsolated", "extsync seems to be cut off: failing checks are not believed"
@@ -90,6 +94,8 @@ REASONS: Final = (
     ADOPTED,
     WRITE_CONTENTION,
     WRITE_CONTENTION_OVER,
+    ANOTHER_WRITER,
+    ANOTHER_WRITER_GONE,
     ADDRESS_DENIED,
     PROBER_ISOLATED,
     PROBER_CONNECTED,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from extsync.engine.happenings import ANOTHER_WRITER, ANOTHER_WRITER_GONE, announce
 from extsync.engine.keepers import Keepers
 from extsync.engine.kept import Kept, OtherWriter
 from extsync.engine.leading import Leadership
@@ -73,7 +74,7 @@ class OtherWriters:
             return None if other is None else other.seen_at + QUIET
         kept.other_writer = None
         text = f"no other extsync has written it for {QUIET / 60:.0f} min"
-        self._recorder.tell(service, "Normal", "AnotherWriterGone", text)
+        announce(self._recorder, [service], ANOTHER_WRITER_GONE, text)
         return None
 
     def wrote(self, kept: Kept, written: Written) -> None:
@@ -109,7 +110,7 @@ class OtherWriters:
     def _tell(self, kept: Kept, service: Service, mark: str, why: str) -> None:
         text = f"another extsync with owner id {self._owner!r} writes it as well, {why}: {CURE}"
         kept.other_writer = OtherWriter(mark, text, self._clock.monotonic())
-        self._recorder.tell(service, "Warning", "AnotherWriter", text)
+        announce(self._recorder, [service], ANOTHER_WRITER, text)
         self._changed(kept.state.key)
 
     def _mine(self, key: ServiceKey) -> str | None:

@@ -49,6 +49,12 @@ def test_whatever_a_plan_refuses_has_a_reason() -> None:
     assert codes == set(REFUSED)
 
 
+def test_no_event_is_told_that_is_not_in_the_list() -> None:
+    told = [node for node in calls("engine", "tell") if getattr(node.func, "attr", "") == "tell"]
+    on_recorders = [ast.unparse(node) for node in told if "recorder" in ast.unparse(node.func)]
+    assert on_recorders == ["recorder.tell(obj, reason.type, reason.name, message)"]
+
+
 def test_names_are_told_apart() -> None:
     assert len({one.name for one in REASONS}) == len(REASONS)
 
