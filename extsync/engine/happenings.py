@@ -25,7 +25,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 ENDPOINT_DOWN: Final = Reason("Warning", "EndpointDown", "endpoints that were ready are not ready, with the reason")
-ENDPOINT_UP: Final = Reason("Normal", "EndpointUp", "endpoints have become ready")
+ENDPOINT_UP: Final = Reason("Normal", "EndpointUp", "endpoints that were down are ready again")
 ENDPOINT_DRAINING: Final = Reason("Normal", "EndpointDraining", "endpoints that were ready are being drained")
 ENDPOINT_REMOVED: Final = Reason("Normal", "EndpointRemoved", "endpoints that were ready are not published any more")
 SERVICE_EMPTY: Final = Reason("Warning", "ServiceEmpty", "none of its endpoints is ready")

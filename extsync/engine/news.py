@@ -155,7 +155,10 @@ def _went_down(endpoint: Endpoint, published: Published) -> bool:
 
 
 class _Changed(msgspec.Struct):
-    """Endpoints that were ready and are not, that became ready, and that were ready and are no more there."""
+    """Endpoints that were ready and are not, that were not and are, and that were ready and are no more there.
+
+    Of what comes nothing is told, nor that it passes its checks for the first time: of a first start the log tells.
+    """
 
     down: list[Endpoint] = []
     up: list[Endpoint] = []
@@ -174,15 +177,17 @@ def _changed(before: Sequence[Endpoint], after: Sequence[Endpoint]) -> _Changed:
         pairs = [(old, new) for old, new in zip(before, after, strict=True) if is_not(old, new)]
         if all(old.address == new.address and old.ports == new.ports for old, new in pairs):
             before, after = [old for old, _ in pairs], [new for _, new in pairs]
-    ready = {(one.address, one.ports): one for one in before if one.state is State.READY}
+    known = {(one.address, one.ports): one for one in before}
     changed = _Changed()
     for one in after:
-        was_ready = ready.pop((one.address, one.ports), None) is not None
-        if was_ready and one.state is not State.READY:
+        was = known.pop((one.address, one.ports), None)
+        if was is None:
+            continue
+        if was.state is State.READY and one.state is not State.READY:
             changed.down.append(one)
-        elif one.state is State.READY and not was_ready:
+        elif was.state is not State.READY and one.state is State.READY and was.why is not Why.NEW:
             changed.up.append(one)
-    changed.left.extend(ready.values())
+    changed.left.extend(one for one in known.values() if one.state is State.READY)
     return changed
 
 

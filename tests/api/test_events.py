@@ -11,7 +11,7 @@ from extsync.kube.events import Recorder
 from extsync.objects import ObjectMeta, Service
 from extsync.seams import SystemClock, SystemRandom
 from tests.api.backends import Backend
-from tests.api.extsync_command import Running, manifest, write
+from tests.api.extsync_command import Cluster, Running, manifest, write
 from tests.api.kube_stores import kube_store
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.waiting import wait_for
@@ -59,12 +59,15 @@ def test_kubectl_finds_what_happened_to_endpoints(
         listed = [{"address": "192.0.2.1", "probe": {"host": "127.0.0.1", "port": backend.port}}]
         path = write(tmp_path / "m.yaml", manifest(namespace, listed, check=QUICK))
         with Running("-f", path, kubeconfig=extsync_kubeconfig, log=tmp_path / "run.log"):
-            wait_for(lambda: ("Normal", "EndpointUp") in {one[:2] for one in events("Endpoints")}, "EndpointUp")
+            cluster = Cluster(control_plane.kubectl, namespace)
+            wait_for(lambda: cluster.split() == ({"192.0.2.1"}, set()), "ready address")
             backend.stop()
             wanted = {("Warning", "EndpointDown"), ("Warning", "ServiceEmpty")}
             for kind in ("Endpoints", "Service"):
                 wait_for(lambda kind=kind: wanted <= {one[:2] for one in events(kind)}, f"events on {kind}")  # type: ignore[misc]
                 assert {one[2] for one in events(kind)} == {uid(kind.lower())}
+            backend.start()
+            wait_for(lambda: ("Normal", "EndpointUp") in {one[:2] for one in events("Endpoints")}, "EndpointUp")
             described = control_plane.kubectl("-n", namespace, "describe", "endpoints", "orders")
     assert "192.0.2.1:" in described.split("Events:")[1]
     assert "EndpointDown" in described

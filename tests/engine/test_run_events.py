@@ -42,6 +42,18 @@ async def test_an_endpoint_that_goes_down_and_up_is_told_on_the_service_and_on_t
 
 
 @virtual_time
+async def test_what_comes_up_for_the_first_time_is_no_event() -> None:
+    rig = Rig()
+    rig.up(A, B)
+    async with rig.running(manifest("web", rack(A))):
+        await rig.until(rig.agree("web", ready(A)), within=30.0)
+        rig.manifests.put(manifest("web", rack(A, B)))
+        await rig.until(rig.agree("web", ready(A, B)), within=60.0)
+        await rig.clock.sleep(GATHER + 1.0)
+    assert rig.store.dump(Event, NAMESPACE) == ()
+
+
+@virtual_time
 async def test_without_endpoints_it_is_told_on_the_slice_that_has_the_address() -> None:
     rig = Rig()
     rig.up(*RACK)
