@@ -7,7 +7,7 @@ from typing import Any
 from extsync.engine.options import Options
 from extsync.kube.lease_timing import CLIENT_GO, Timing
 from extsync.kube.memory import Fault
-from extsync.objects import EndpointSlice, Event
+from extsync.objects import EndpointSlice
 from extsync.seams.virtual import virtual_time
 from tests.engine.replicas import Replicas, assert_in_order
 from tests.engine.support import (
@@ -337,7 +337,7 @@ def with_elsewhere() -> Replicas:
 
 
 def told(rig: Rig, reason: str) -> list[str]:
-    return [event["message"] for event in rig.store.dump(Event, NAMESPACE) if event["reason"] == reason]
+    return [message for _, message in rig.events(reason)]
 
 
 async def flapping(stage: Replicas, times: int) -> None:
