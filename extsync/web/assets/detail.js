@@ -45,8 +45,11 @@ export function show(main, namespace, name) {
   function draw(told) {
     const service = { ...told.summary, id, total: told.summary.ready + told.summary.notReady + told.summary.draining };
     drawHead(service);
-    patch(parts.notices, JSON.stringify(told.notices), () => told.notices.length ? h("ul", { class: "notices" }, told.notices.map((line) => h("li", {}, icon("degraded"), h("span", {}, line)))) : []);
-    patch(parts.held, JSON.stringify(service.suppressed), () => (service.suppressed ? card(service, false) : []));
+    const ofHeld = (line) => service.suppressed && line.includes(service.suppressed.hash);
+    const notices = told.notices.filter((line) => !ofHeld(line));
+    patch(parts.notices, JSON.stringify(notices), () => (notices.length ? h("ul", { class: "notices" }, notices.map((line) => h("li", {}, icon("degraded"), h("span", {}, line)))) : []));
+    const more = told.notices.filter((line) => ofHeld(line) && line !== service.suppressed.text);
+    patch(parts.held, JSON.stringify([service.suppressed, more]), () => (service.suppressed ? card(service, false, more) : []));
     drawEndpoints(told.endpoints);
     drawPages(told);
     patch(parts.sources, JSON.stringify(service.sources.map((one) => ({ ...one, ageSeconds: null, lastErrorAgeSeconds: null, at: Math.round((one.ageSeconds ?? 0) / 5) }))), () => sources(service.sources));

@@ -30,7 +30,7 @@ function cells(item) {
 
 export function show(main) {
   const tools = h("div", { class: "tools" });
-  const table = new RowTable({ label: "Sources", columns: COLUMNS, cells, tools });
+  const table = new RowTable({ label: "Sources", columns: COLUMNS, cells, tools, kind: "wide" });
   const headline = h("h1", {});
   const search = h("input", { type: "search", placeholder: "Search sources", "aria-label": "Search sources by service, name and error", autocomplete: "off", spellcheck: "false" });
   const shown = h("p", { class: "shown", role: "status" });

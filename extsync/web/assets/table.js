@@ -9,7 +9,7 @@ export class RowTable {
    * `columns` are {name, class}; `cells(item)` makes the contents of a row's cells, the first with a link. `tools` is
    * what stays at the top when the page scrolls; the heads stay below it.
    */
-  constructor({ label, columns, cells, tools }) {
+  constructor({ label, columns, cells, tools, kind = "" }) {
     this.tools = tools;
     this.cells = cells;
     this.items = [];
@@ -21,7 +21,7 @@ export class RowTable {
     this.body = h("div", { role: "rowgroup", class: "rows-body" });
     this.element = h(
       "div",
-      { role: "table", class: "rows", "aria-label": label, on: { keydown: (event) => this.key(event), focusin: (event) => this.focused(event) } },
+      { role: "table", class: `rows ${kind}`, "aria-label": label, on: { keydown: (event) => this.key(event), focusin: (event) => this.focused(event) } },
       this.head,
       this.body,
     );

@@ -7,8 +7,8 @@ import { clock, plural } from "./words.js";
 
 const MOST = 200;
 
-/** One withheld removal: what it is, until when, and the command that lets it go. */
-export function card(service, linked) {
+/** One withheld removal: what it is, until when, and the command that lets it go; `more` are further lines on it. */
+export function card(service, linked, more = []) {
   const held = service.suppressed;
   const name = linked ? h("h2", {}, h("a", { href: path(service) }, h("span", { class: "ns" }, `${service.namespace} /`), " ", service.name)) : null;
   const until = held.until ? ["until ", h("time", { datetime: held.until }, clock(held.until))] : ["for as long as a source is in trouble"];
@@ -19,6 +19,7 @@ export function card(service, linked) {
     name,
     h("p", { class: "amount" }, icon("held"), h("span", {}, h("strong", {}, `The removal of ${plural(held.endpoints, "endpoint")} is withheld`), " since ", age(held.since), ", ", ...until, ".")),
     h("p", {}, held.text),
+    more.map((line) => h("p", { class: "sub" }, line)),
     h("p", { class: "cure" }, "To let it through now:", h("code", { tabindex: "0" }, command)),
   );
 }
