@@ -23,7 +23,7 @@ from tests.servers import debian
 MORE_PLACES = ("/usr/local/sbin", "/usr/sbin")
 """Where servers are that are not in everybody's PATH."""
 
-LIBRARIES = ("usr/lib/*-linux-*", "usr/lib/*-linux-*/pulseaudio")
+LIBRARIES = ("lib/*-linux-*", "usr/lib/*-linux-*", "usr/lib/*-linux-*/pulseaudio")
 """Where unpacked programs find their libraries; a package of Debian has some that only its own libraries know of."""
 
 
