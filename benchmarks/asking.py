@@ -30,10 +30,10 @@ async def ask(port: int, watchers: int, pause: float) -> None:
     url = f"http://127.0.0.1:{port}"
     one = "/api/v1/services/default/service-0"
     paths = ("/api/v1/status", "/api/v1/services", f"{one}?probes=true", "/metrics", "/", "/assets/app.js")
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
-        asyncio.TaskGroup() as tasks,
-    ):
+    import aiohttp  # whoever scrapes has no use for it
+
+    forever = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(timeout=forever, raise_for_status=True) as session, asyncio.TaskGroup() as tasks:
         for _ in range(watchers):
             tasks.create_task(_watch(session, f"{url}/api/v1/events"))
         for path in paths:

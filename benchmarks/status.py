@@ -261,6 +261,8 @@ def asking(port: int, size: Size) -> Iterator[None]:
     process = subprocess.Popen(command)
     try:
         yield
+        if process.poll() is not None:
+            raise RuntimeError("whoever asked the status port ended before its time")
     finally:
         process.kill()
         process.wait()
