@@ -88,6 +88,7 @@ class Reconciler:
     async def work(self) -> None:
         """Takes keys from the queue, one after the other, until the task is cancelled."""
         while True:
+            await self._clock.sleep(0)  # sources that have just been started report before they are looked at
             key = await self._queue.get()
             try:
                 await self._serve(key)

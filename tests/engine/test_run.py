@@ -454,3 +454,17 @@ async def test_each_decision_is_a_line_with_service_address_and_reason_for_machi
     assert endpoint["reason"].startswith("its checks fail: ")
     assert {(one["service"], one["topic"]) for one in writes} == {(f"{NAMESPACE}/web", "write")}
     assert [one["reason"] for one in writes] == ["1 endpoint changed", "1 address now not ready"]
+
+
+@virtual_time
+async def test_of_many_new_services_nearly_all_sources_are_heard_before_the_first_look() -> None:
+    rig = Rig()
+    names = [f"web-{number}" for number in range(20)]
+    for name in names:
+        rig.store.put(Service, flat_service(name))
+    async with rig.running():
+        await rig.clock.sleep(5.0)
+        rig.manifests.put(*(plain(name, A, service=None) for name in names))
+        await rig.until(lambda: all(rig.slices(name) == ready(A) for name in names), within=20.0)
+        await rig.clock.sleep(5.0)
+        assert sum(rig.engine.status().plan_seconds.counts) < 1.5 * len(names)
