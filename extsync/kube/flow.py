@@ -16,6 +16,9 @@ from extsync.seams import Clock, Random
 WINDOW = 60.0
 """Seconds over which a write budget counts."""
 
+MOMENT = 0.001
+"""Seconds that the gate does not wait for: to a timer what sums of times leave over is no time at all."""
+
 
 class TokenBucket:
     """Lets ``burst`` requests through at once and ``qps`` a second in the long run.
@@ -130,7 +133,8 @@ class Gate:
     @property
     def wait(self) -> float:
         """Seconds until something may be sent; 0 where it may be now."""
-        return max(0.0, max(self._back_at, self._asked_until) - self._clock.monotonic())
+        left = max(self._back_at, self._asked_until) - self._clock.monotonic()
+        return left if left > MOMENT else 0.0
 
     def failed(self, error: ExtsyncError) -> None:
         """A request failed."""

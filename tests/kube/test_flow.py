@@ -174,3 +174,12 @@ class TestGate:
 class _Highest(SeededRandom):
     def uniform(self, a: float, b: float) -> float:
         return b
+
+
+@virtual_time
+async def test_what_sums_of_times_leave_over_keeps_no_gate_closed() -> None:
+    clock = VirtualClock()
+    gate = Gate(clock=clock, random=_Highest())
+    gate.failed(Unavailable("away", connected=False))
+    await clock.sleep(gate.wait - 1e-12)
+    assert gate.wait == 0
