@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.api.backends import Backend
-from tests.api.extsync_command import Cluster, manifest
+from tests.api.extsync_command import Cluster, extsync, manifest
 from tests.api.installed import Installed, install, remove
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.waiting import wait_for
@@ -99,6 +99,11 @@ def test_an_alert_finds_the_service_whose_backend_broke(
         wait_for(lambda: cluster.ready() == {"192.0.2.1": False}, "failure")
         wait_for(lambda: prometheus.alerts()["EndpointDown"] == "pending", "alert")
         assert {name for name, state in prometheus.alerts().items() if state != "inactive"} == {"EndpointDown"}
+        why = extsync(
+            *("explain", f"{cluster.namespace}/orders", "--server", f"http://127.0.0.1:{installed.port}"),
+            kubeconfig=installed.kubeconfig,
+        )
+        assert (why.returncode, "connection refused" in why.stdout) == (0, True), why.stdout + why.stderr
         backend.start()
         wait_for(lambda: prometheus.alerts()["EndpointDown"] == "inactive", "end of the alert")
     assert health(installed.port) == 1
