@@ -152,6 +152,21 @@ async def test_what_was_ready_when_a_socket_closed_is_not_reported() -> None:
 
 
 @virtual_time
+async def test_what_was_ready_when_a_socket_closed_wakes_nobody_for_ever() -> None:
+    net = Net()
+    calls: list[float] = []
+    net.io.detach(net.poller)
+    net.io.attach(net.poller, lambda: calls.append(net.clock.monotonic()))
+    net.io.script(*PEER, Listening())
+    sock = net.io.socket(AF_INET)
+    sock.connect_ex(PEER)
+    net.poller.register(sock.fileno(), epoll.OUT)
+    net.clock.call_later(0.001, sock.close)  # as soon as it is ready, before anybody polls
+    await net.clock.sleep(1)
+    assert len(calls) < 5
+
+
+@virtual_time
 async def test_a_datagram_is_answered_by_datagrams_that_are_received_one_by_one() -> None:
     net = Net()
     net.io.script(*PEER, Listening(answer=lambda request: request.upper(), delay=0.3))

@@ -66,9 +66,9 @@ class Coverage:
         self._recent = [one for one in self._recent if one.until is None or one.until >= oldest]
         self._count(self._recent, invariants)
 
-    def evaluated_when_quiet(self) -> None:
-        """So were those that hold when things are quiet."""
-        self._count(self._since_quiet, WHEN_QUIET)
+    def evaluated_when_quiet(self, *, is_timely: bool) -> None:
+        """So were those that hold when things are quiet; ``is_timely``: and a failure has shown itself in time."""
+        self._count(self._since_quiet, (*WHEN_QUIET, 8) if is_timely else WHEN_QUIET)
         self._since_quiet = []
 
     def _happens(self, occurrence: Occurrence) -> None:

@@ -14,8 +14,8 @@ import pytest
 from tests.simulation.bugs import inputs, objects, processes, verdicts
 
 MUTATIONS: tuple[tuple[Callable[[pytest.MonkeyPatch], None], int, int], ...] = (
-    (inputs.an_error_empties_the_source, 2, 1),
-    (inputs.an_empty_answer_is_believed_at_once, 4, 1),
+    (inputs.an_error_empties_the_source, 3, 1),
+    (inputs.an_empty_answer_is_believed_at_once, 32, 1),
     (inputs.a_start_waits_for_no_source, 0, 1),
     (inputs.a_silent_source_keeps_what_others_named, 3, 7),
     (verdicts.a_restart_forgets_what_was_published, 2, 2),
@@ -29,12 +29,12 @@ MUTATIONS: tuple[tuple[Callable[[pytest.MonkeyPatch], None], int, int], ...] = (
     (processes.a_standby_writes, 2, 6),
     (processes.a_renewal_counts_for_too_long, 11, 6),
     (verdicts.verdicts_are_never_collected, 0, 7),
-    (processes.deletions_by_others_pass_unseen, 1, 7),
+    (processes.deletions_by_others_pass_unseen, 2, 7),
     (processes.a_broken_watch_is_the_end, 0, 7),
     (verdicts.verdicts_are_collected_late, 0, 8),
     (objects.not_ready_addresses_are_left_out_of_endpoints, 1, 9),
-    (verdicts.a_failing_link_of_its_own_is_taken_for_failing_backends, 14, 2),
-    (verdicts.a_freeze_never_ends, 12, 7),
+    (verdicts.a_failing_link_of_its_own_is_taken_for_failing_backends, 4, 2),
+    (verdicts.a_freeze_never_ends, 1, 7),
     (inputs.a_removal_does_not_wait, 3, 10),
     (inputs.what_cannot_be_read_is_removed, 8, 10),
     (verdicts.answers_are_quoted_in_full, 8, 11),
@@ -42,5 +42,12 @@ MUTATIONS: tuple[tuple[Callable[[pytest.MonkeyPatch], None], int, int], ...] = (
     (inputs.the_guard_forgets_at_a_restart, 2, 1),
     (inputs.denied_addresses_are_published, 3, 3),
     (inputs.the_url_of_a_source_is_shown_in_full, 2, 11),
+    (verdicts.a_skipped_probe_counts_as_a_failure, 3, 2),
+    (objects.what_is_somebodys_is_adopted, 0, 5),
+    (objects.owner_ids_are_not_told_apart, 3, 5),
+    (processes.a_lease_is_released_before_writes_have_ended, 11, 6),
+    (processes.the_times_in_a_lease_are_believed, 6, 6),
+    (processes.nothing_bounds_what_is_tried_again, 5, 8),
+    (processes.older_data_of_the_server_pass_unseen, 0, 7),
 )
 """Each bug with a seed that brings it out and the number of the invariant that it violates."""

@@ -111,12 +111,14 @@ class Replica:
         """Whether the present process may write for a service."""
         return self.runs and (self._elected is None or self._elected.leads(ServiceKey(NAMESPACE, service)))
 
-    async def stop(self) -> None:
-        """Ends the engine in good order; one that is halted hears of that when it goes on."""
+    async def stop(self, *, lingers: float = 0.0) -> None:
+        """Ends the engine in good order, so many seconds after it has handed over; one that is halted hears of that
+        when it goes on."""
         self.process.go_on()
         if self.process.main is not None and self.engine is not None:
             with suppress(asyncio.CancelledError):  # it may end before it has handed over
                 await self.process.task(self.engine.hand_over())
+            await VirtualClock().sleep(lingers)
             self.process.main.cancel()
             await self.process.ended()
         self.process.alive = False

@@ -25,6 +25,11 @@ ATTEMPTS_PER_MINUTE = 2 * WRITES_PER_MINUTE
 """However they fail, there are not more."""
 
 
+def is_write(served: Served) -> bool:
+    """Whether a request is to change an object that matters, whatever it was answered."""
+    return served.verb in WRITES and served.kind not in (Event, Lease)
+
+
 class Requests:
     """Judges requests in the order in which the store carries them out."""
 
@@ -48,7 +53,7 @@ class Requests:
         if served.verb not in WRITES or served.error is not None:
             return False
         self._holds_no_secret(served)
-        if served.kind in (Event, Lease):
+        if not is_write(served):
             return False
         self._is_its_own(process, served)
         self._has_met_its_precondition(process, served)

@@ -11,6 +11,7 @@ extsync itself fails. Another installation, with an owner id of its own, keeps "
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from extsync.address_policy import AddressRules, Lists
@@ -136,6 +137,7 @@ OF_THE_OTHER = {
 }
 """The manifests of the other installation."""
 
+_NO_PORT = Failing(errno.EADDRNOTAVAIL, latency=None)
 _OK = Listening(answer=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True)
 
 
@@ -149,6 +151,8 @@ class World:
         self.up = dict.fromkeys(CHECKED, True)
         self.disk = Disk(DOCUMENTS, clock)
         self.slice_limit = SLICE_LIMITS[0]
+        self.without_port: set[str] = set()
+        """The backends towards which no local port is left, on any machine."""
         self._since = dict.fromkeys(CHECKED, 0.0)
         self._down: dict[str, Behaviour] = {}
         self._networks: list[tuple[ScriptedProbeIO, list[Behaviour]]] = []
@@ -183,6 +187,8 @@ class World:
     def _script(self, address: str) -> None:
         for io, cuts in self._networks:
             state = (_OK if address in GUEST else Listening()) if self.up[address] else self._down[address]
+            if address in self.without_port:
+                state = _NO_PORT
             io.script(address, PORT, cuts[-1] if cuts else state)
 
     def create_source(self, kind: str, config: Any, context: SourceContext) -> Source:

@@ -17,7 +17,7 @@ from tests.simulation.manifests import Disk
 from tests.simulation.pages import pages
 from tests.simulation.process import OWNER, Process
 from tests.simulation.replica import Replica
-from tests.simulation.requests import Requests
+from tests.simulation.requests import Requests, is_write
 from tests.simulation.scenario import LEASES, NAMESPACE, OF_THE_OTHER, SECRETS, SERVICES, World
 from tests.simulation.timely import Timely
 
@@ -173,10 +173,10 @@ class Stage:
 
     def _served(self, process: Process, served: Served) -> None:
         try:
+            if is_write(served) and not served.late and process.alive:
+                self._is_alone(process, served)
             if not self.requests.judge(process, served, self.now()):
                 return
-            if not served.late and process.alive:
-                self._is_alone(process, served)
         except Violation as violation:
             self._violated(violation)
         if self._is_elected:

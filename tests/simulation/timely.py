@@ -29,6 +29,7 @@ class Timely:
         self._limit = LIMIT / rate + SLACK
         self.overdue: list[Violation] = []
         self.looked = 0
+        self.total = 0
 
     def failed(self, address: str) -> None:
         """A backend is down from now on."""
@@ -50,5 +51,6 @@ class Timely:
         ):
             return
         self.looked += 1
+        self.total += 1
         if self._checker.look().published(service).get(address):
             self.overdue.append(Violation(f"8: {address} of {service} failed {now - since:.2f} s ago, and is ready"))

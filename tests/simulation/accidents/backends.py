@@ -71,6 +71,8 @@ async def own_link_is_cut(stage: Stage) -> None:
     """A replica can reach nothing for a while, and nobody may be demoted for that."""
     outages: list[Behaviour] = [BlackHole(), Failing(errno.ENETUNREACH, latency=None), Failing(errno.EHOSTUNREACH)]
     outage, replica = stage.script.choice(outages), stage.script.choice(stage.replicas)
+    if stage.world.without_port:
+        return
     replica.cuts.append(outage)
     stage.world.rewire()
 
@@ -79,6 +81,26 @@ async def own_link_is_cut(stage: Stage) -> None:
         stage.world.rewire()
 
     stage.begin("own link is cut", stage.script.uniform(0.0, 60.0), mend, disturbs=AFTER_START)
+
+
+@accident("ports run out")
+async def ports_run_out(stage: Stage) -> None:
+    """Towards some backends, whose probes are skipped; the others are not concerned.
+
+    Not where extsync takes itself to be cut off: it could not find out in time that these still answer.
+    """
+    world = stage.world
+    addresses = stage.script.sample(MORTAL, k=3)
+    if world.without_port or stage.ears.frozen or any(replica.cuts for replica in stage.replicas):
+        return
+    world.without_port.update(addresses)
+    world.rewire()
+
+    def mend() -> None:
+        world.without_port.clear()
+        world.rewire()
+
+    stage.begin("ports run out", stage.script.uniform(5.0, 60.0), mend, disturbs=AFTER_START)
 
 
 @accident("sockets run out")

@@ -20,9 +20,9 @@ def stop(stage: Stage, address: str, down: Behaviour) -> None:
         stage.timely.failed(address)
 
 
-async def restart(stage: Stage, replica: Replica) -> None:
-    """Ends a process in good order and starts another, soon or later."""
-    await replica.stop()
+async def restart(stage: Stage, replica: Replica, *, lingers: float = 0.0) -> None:
+    """Ends a process in good order and starts another, soon or later; ``lingers`` as for ``Replica.stop``."""
+    await replica.stop(lingers=lingers)
     await stage.pass_(stage.script.choice([0.0, 2.0, 15.0]))
     replica.start()
 

@@ -107,8 +107,8 @@ async def wall_clock_is_set(stage: Stage) -> None:
 @accident("process restarts in a write")
 async def process_restarts_in_a_write(stage: Stage) -> None:
     """It is told to end while a request travels, and leaves its Leases to others when that has ended."""
-    replica = stage.script.choice(stage.replicas)
-    travels = stage.script.uniform(0.5, 4.0)
+    replica = stage.leader(stage.script.choice(SERVICES)) or stage.script.choice(stage.replicas)
+    travels = stage.script.uniform(0.5, 2.5)  # it waits for 3 s
     sent = False
 
     def write() -> Fault:
@@ -123,4 +123,4 @@ async def process_restarts_in_a_write(stage: Stage) -> None:
         if not sent:
             await stage.pass_(0.1)
     replica.wire.on_write = None
-    await restart(stage, replica)
+    await restart(stage, replica, lingers=3.0)

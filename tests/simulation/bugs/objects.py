@@ -54,4 +54,4 @@ def what_is_somebodys_is_adopted(patch: Patch) -> None:
 
 
 def owner_ids_are_not_told_apart(patch: Patch) -> None:
-    patch.setattr("extsync.plan.service.service_made_by", lambda service, owner: True)
+    patch.setattr("extsync.plan.service._refusal", lambda current, wish: None)

@@ -14,7 +14,7 @@ from extsync.engine.shard import Shard
 from extsync.errors import StoreError
 from extsync.kube.cache import Cache
 from extsync.kube.era import Era
-from extsync.kube.flow import Backoff
+from extsync.kube.flow import Backoff, WriteBudget
 from extsync.kube.lease import Elector
 
 Patch = pytest.MonkeyPatch
@@ -75,8 +75,9 @@ def the_times_in_a_lease_are_believed(patch: Patch) -> None:
     patch.setattr(Elector, "free_at", property(mutant))
 
 
-def what_fails_is_tried_again_at_once(patch: Patch) -> None:
+def nothing_bounds_what_is_tried_again(patch: Patch) -> None:
     patch.setattr(Backoff, "failed", lambda self, key: 0.05)
+    patch.setattr(WriteBudget, "wait", lambda self, key, per_minute: 0.0)
 
 
 def older_data_of_the_server_pass_unseen(patch: Patch) -> None:
