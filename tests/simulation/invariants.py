@@ -18,6 +18,9 @@ from tests.simulation.scenario import CHECKED, DENIED, NAMESPACE, SERVICES, SLIC
 LATEST_WRITE = 40.0
 """Seconds after which what was so is no longer the cause of a write: requests without an answer hold up the others."""
 
+LONGEST_MEMORY = 2 * LATEST_WRITE
+"""Seconds after which nobody has it from its cache alone how an endpoint was published before it left and came back."""
+
 
 class Violation(AssertionError):
     """An invariant does not hold; the text begins with its number."""
@@ -137,7 +140,7 @@ class Checker:
         """2: what was in no object starts not ready where something checks it."""
         known = before.addresses()
         new = [address for address, ready in look.published(service).items() if ready and address not in known]
-        if wrongly := [address for address in new if self._world.down_for(address) > LATEST_WRITE]:
+        if wrongly := [address for address in new if self._world.down_for(address) > LONGEST_MEMORY]:
             raise Violation(f"2: {wrongly} of {service} is new and ready, and has been down all the while")
 
     def may_be_removed(self, service: str) -> bool:

@@ -27,7 +27,7 @@ MUTATIONS: tuple[tuple[Callable[[pytest.MonkeyPatch], None], int, int], ...] = (
     (processes.writes_have_no_preconditions, 37, 6),
     (processes.the_fence_is_dropped, 11, 6),
     (processes.a_standby_writes, 2, 6),
-    (processes.a_renewal_counts_for_too_long, 11, 6),
+    (processes.a_renewal_counts_for_too_long, 18, 6),
     (verdicts.verdicts_are_never_collected, 0, 7),
     (processes.deletions_by_others_pass_unseen, 2, 7),
     (processes.a_broken_watch_is_the_end, 0, 7),
