@@ -19,7 +19,7 @@ MUTATIONS: tuple[tuple[Callable[[pytest.MonkeyPatch], None], int, int], ...] = (
     (inputs.a_start_waits_for_no_source, 0, 1),
     (inputs.a_silent_source_keeps_what_others_named, 3, 7),
     (verdicts.a_restart_forgets_what_was_published, 2, 2),
-    (verdicts.what_is_new_starts_ready, 1, 2),
+    (verdicts.what_is_new_starts_ready, 0, 2),
     (objects.what_takes_away_goes_first, 0, 7),
     (objects.endpoints_beside_slices_are_mirrored, 0, 3),
     (objects.a_slice_over_its_limit_is_not_split, 2, 3),
