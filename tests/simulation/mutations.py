@@ -46,7 +46,6 @@ MUTATIONS: tuple[tuple[Callable[[pytest.MonkeyPatch], None], int, int], ...] = (
     (objects.what_is_somebodys_is_adopted, 0, 5),
     (objects.owner_ids_are_not_told_apart, 3, 5),
     (processes.a_lease_is_released_before_writes_have_ended, 11, 6),
-    (processes.the_times_in_a_lease_are_believed, 6, 6),
     (processes.nothing_bounds_what_is_tried_again, 5, 8),
     (processes.older_data_of_the_server_pass_unseen, 0, 7),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -62,17 +61,6 @@ def a_renewal_counts_for_too_long(patch: Patch) -> None:
 
 def a_lease_is_released_before_writes_have_ended(patch: Patch) -> None:
     patch.setattr(Shard, "writing", lambda self: nullcontext())
-
-
-def the_times_in_a_lease_are_believed(patch: Patch) -> None:
-    def mutant(self: Elector) -> float:
-        spec, now = self._view.spec, self._clock.monotonic()
-        if spec is None or spec.renew_time is None:
-            return -math.inf
-        renewed = datetime.fromisoformat(spec.renew_time.replace("Z", "+00:00")).timestamp()
-        return now + renewed + (spec.lease_duration_seconds or 0) - self._clock.wall()
-
-    patch.setattr(Elector, "free_at", property(mutant))
 
 
 def nothing_bounds_what_is_tried_again(patch: Patch) -> None:
