@@ -201,7 +201,7 @@ class Attempts:
         self, record: Record, request: Request, hops: int = 0, doubt: ssl.SSLError | None = None
     ) -> ProbeSocket | None:
         """Opens a connection, which is in flight then; None where it has already failed or could not be."""
-        if self._parking.records and not self._has_room():
+        if (self._sockets.spares or self._parking.records) and not self._has_room():
             self._give_up(1)
         try:
             try:

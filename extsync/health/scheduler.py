@@ -203,7 +203,14 @@ class Scheduler:
         else:
             planned, record.planned, record.second = record.second, record.second, None
         # The comparison comes first because it nearly always decides: this is on the way of every attempt.
-        self._wheel.schedule(record, planned if planned > now * TICKS_PER_SECOND else max(planned, tick_at(now)))
+        is_ahead = planned > now * TICKS_PER_SECOND
+        self._wheel.schedule(record, planned if is_ahead else self._overdue(record, tick_at(now)))
+
+    def _overdue(self, record: Record, tick: int) -> int:
+        """When the next attempt starts that should have by now; the one before it lasted through a stop if by far."""
+        if tick - record.planned > ticks(record.pace.lapse):
+            self._on_lapse(record)
+        return max(record.planned, tick)
 
     def _stranded(self, record: Record, reason: str, code: int) -> None:
         self.started -= 1

@@ -46,16 +46,14 @@ class Sockets:
         self._renewer = io.renewer
         self._renew: Callable[[ProbeSocket], bool] | None = None
         self._spares: dict[int, list[ProbeSocket]] = {AF_INET: [], AF_INET6: []}
-
-    @property
-    def spares(self) -> int:
+        self.spares = 0
         """How many sockets wait to be used again."""
-        return sum(map(len, self._spares.values()))
 
     def connect(self, record: Record, request: Request) -> ProbeSocket:
         """A socket whose connection is under way, or made. Raises NoSocketError, and OSError where it has failed."""
         if record.pace.resets and self._spares[record.family] and is_bare(request):
             sock = self._spares[record.family].pop()
+            self.spares -= 1
             sock.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 0)  # does not outlast a connection
             if sock.connect_ex((record.probe.host, request.port)) in _UNDER_WAY:
                 return sock
@@ -85,12 +83,13 @@ class Sockets:
                 self._renew = self._renewer()
             if len(spares) < SPARES and self._renew(sock):
                 spares.append(sock)
+                self.spares += 1
                 return
         sock.close()
 
     def give_up(self) -> int:
         """Closes the sockets that wait and returns how many they were."""
-        count = self.spares
+        count, self.spares = self.spares, 0
         for spares in self._spares.values():
             for sock in spares:
                 sock.close()

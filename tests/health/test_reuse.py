@@ -184,3 +184,16 @@ async def test_sockets_that_wait_give_way_where_another_attempt_needs_a_descript
         await bench.sleep(0.5)
         assert bench.prober.verdict("web").health is Health.HEALTHY
         assert bench.prober.stats.skipped == 0
+
+
+@virtual_time
+async def test_sockets_that_wait_take_none_of_the_descriptors_that_are_left_for_all_else() -> None:
+    async with probing(descriptor_limit=8) as bench:
+        bench.script(LISTENING)
+        bench.prober.upsert([target(str(number), timing=RST) for number in range(6)])
+        await bench.sleep(0.5)
+        assert (bench.prober.stats.passed, bench.net.open_sockets) == (6, 6)
+        bench.script(BlackHole(), port=PORT + 1)
+        bench.prober.upsert([target(f"web-{number}", check=http(), timing=RST, port=PORT + 1) for number in range(6)])
+        await bench.sleep(0.5)
+        assert (bench.prober.stats.in_flight, bench.net.open_sockets) == (6, 6)

@@ -148,6 +148,22 @@ async def test_failures_before_and_after_a_long_stop_are_not_in_a_row(stopped: f
 
 
 @virtual_time
+async def test_an_attempt_that_lasted_through_a_long_stop_begins_no_run_either() -> None:
+    """What was under way is answered meanwhile, and the next attempt is due at once."""
+    async with probing() as bench:
+        bench.script(LISTENING)
+        bench.prober.upsert([target(timing=TIMING, immediate=False)])
+        await bench.sleep(31)
+        bench.script(Failing(errno.ECONNREFUSED, latency=1.0))
+        while not bench.prober.stats.failed or not bench.prober.stats.in_flight:
+            await bench.sleep(0.5)
+        stand_still(3600)
+        while bench.prober.verdict("a").health is Health.HEALTHY:
+            await bench.sleep(0.5)
+        assert bench.prober.evidence("a")[0].failed == 2 + 3
+
+
+@virtual_time
 async def test_what_failed_before_a_long_stop_and_not_after_it_is_told_to_fail_no_more() -> None:
     async with probing() as bench:
         bench.script(LISTENING)
