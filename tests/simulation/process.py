@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
@@ -13,6 +13,8 @@ from extsync.seams.virtual import VirtualLoop
 from tests.kube.replicas import SkewedClock
 
 OWNER = "default"
+SHORTEST = 1e-6
+"""Seconds that a timer takes at least."""
 MOST_STEPS = 50_000
 """Steps of a process at one moment, as far as that can be meant."""
 
@@ -175,12 +177,23 @@ class ProcessClock(SkewedClock):
         return self._loop.now * self.rate
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
-        at, process = self._loop.now + seconds / self.rate, _CURRENT.get()
+        at, process = self._loop.now + _some(seconds) / self.rate, _CURRENT.get()
         if process is None:
             return self._loop.call_at(at, callback, *args)
         call = _Call(process, callback, args)
         call.timer = self._loop.call_at(at, call)
         return call
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(_some(seconds))
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
+        return super().timeout(None if seconds is None else _some(seconds))
+
+
+def _some(seconds: float) -> float:
+    """No less than a real timer can wait: what sums of times leave over would be nothing at all, again and again."""
+    return max(seconds, SHORTEST) if seconds > 0 else seconds
 
 
 class _Call:
