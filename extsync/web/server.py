@@ -114,5 +114,6 @@ async def serving(
             ) from error
         lag = asyncio.create_task(measure(site.lag, clock), name="loop-lag")
         resources.callback(lag.cancel)
-        log.info("the page, status, health and metrics at http://%s", host_port(host, bound))
+        address = host_port(host, bound) if host else f"localhost:{bound}, on all addresses"
+        log.info("the page, status, health and metrics at http://%s", address)
         yield bound

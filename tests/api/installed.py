@@ -7,6 +7,7 @@ of the test in place of those of the pod.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,19 +48,31 @@ class Installed:
         """Those of the container."""
         return [self._here(argument) for argument in self.container["args"]]
 
-    def run(self) -> Running:
-        """``extsync run`` in ``HASTE``."""
+    def mount(self, config_map: dict[str, Any]) -> None:
+        """Mounts a ConfigMap for manifests as the kubelet does: files that lead through a link, which is swapped."""
+        mounted = self.folder / "manifests"
+        version = mounted / f"..{config_map['metadata']['resourceVersion']}"
+        version.mkdir()
+        for name, content in config_map["data"].items():
+            (version / name).write_text(content)
+            if not (mounted / name).is_symlink():
+                (mounted / name).symlink_to(f"..data/{name}")
+        (mounted / "..data_tmp").symlink_to(version.name)
+        (mounted / "..data_tmp").rename(mounted / "..data")
+
+    def run(self, *, within: Sequence[str] | None = None) -> Running:
+        """``extsync run`` in ``HASTE``; ``within`` runs it in a network of its own, where it listens as in a pod."""
         command, *arguments = self.arguments
         assert command == "run"
         theirs = {variable["name"]: self._here(variable["value"]) for variable in self.container["env"]}
-        assert theirs.pop("EXTSYNC_LISTEN") == ":9440"
+        assert theirs["EXTSYNC_LISTEN"] == ":9440"
+        if within is None:
+            theirs["EXTSYNC_LISTEN"] = f"127.0.0.1:{self.port}"
         return Running(
             *arguments,
-            "--listen",
-            f"127.0.0.1:{self.port}",
             kubeconfig=self.kubeconfig,
             log=self.folder / "run.log",
-            within=("env", *(f"{name}={value}" for name, value in {**theirs, **HASTE}.items())),
+            within=(*(within or ()), "env", *(f"{name}={value}" for name, value in {**theirs, **HASTE}.items())),
         )
 
     def _here(self, text: str) -> str:
