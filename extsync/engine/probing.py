@@ -84,6 +84,11 @@ class Probing:
             self._realign(key, watch, candidates, rules)
         return tuple(watch.verdicts)
 
+    def show(self, key: ServiceKey, published: States) -> None:
+        """Takes note of what is published of a service since something was written for it."""
+        if watch := self._watches.get(key):
+            watch.published = published
+
     def watch_sentinels(self, sentinels: Iterable[tuple[str, int]]) -> None:
         """Probes addresses and ports where connections are accepted whenever the network is there."""
         targets = [_sentinel(host, port) for host, port in sentinels]

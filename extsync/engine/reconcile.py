@@ -144,6 +144,8 @@ class Reconciler:
             written = await self._publisher.write(kept, decision.plan.changes, current)
         if written.done and (decision.plan.notes or not all(map(is_as_sent, written.done))):
             self._queue.add(key)  # what was written may make room for more, or was changed on its way
+        if written.done:  # nobody looks again for that
+            self._probing.show(key, kept.state.published(self._view.current(key)))
         self._others.wrote(kept, written)
         self._ownership.written(kept, written, current.service)
         return written

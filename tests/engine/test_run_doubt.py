@@ -85,6 +85,29 @@ async def test_the_same_failure_of_one_service_alone_shows_in_time() -> None:
 
 
 @virtual_time
+async def test_endpoints_that_were_taken_out_and_fail_once_more_are_no_reason_for_doubt() -> None:
+    """They passed once of the two times that it takes, all at once: nothing that was up began to fail."""
+    rig = Rig()
+    rig.up(*ALL)
+    *weak, strong = NAMES
+    async with rig.running(*services(successThreshold=2)):
+        await rig.until(lambda: all_ready(rig), within=2 * PERIOD + 1)
+        for name in weak:
+            rig.down(*ADDRESSES[name])
+            await rig.until(rig.agree(name, not_ready(*ADDRESSES[name])), within=SHOWN_WITHIN)
+            await rig.clock.sleep(200)
+        addresses = [address for name in weak for address in ADDRESSES[name]]
+        rig.up(*addresses)
+        await rig.clock.sleep(PERIOD)
+        rig.down(*addresses)
+        await rig.clock.sleep(2 * PERIOD)
+        assert rig.engine.status().isolated == ""
+        dead, alive = ADDRESSES[strong]
+        rig.down(dead)
+        await rig.until(rig.agree(strong, {dead: False, alive: True}), within=SHOWN_WITHIN)
+
+
+@virtual_time
 async def test_what_really_died_during_an_outage_shows_after_it() -> None:
     rig = Rig()
     rig.up(*ALL)
