@@ -1,4 +1,4 @@
-"""Which addresses may be published and contacted: the table of docs/operations.md, and every disguise of an address."""
+"""Which addresses may be published and contacted: the table of docs/security.md, and every disguise of an address."""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ from extsync.config.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+MESSAGES = (ROOT / "docs" / "messages.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
 README = (ROOT / "README.md").read_text()
 
@@ -72,7 +74,7 @@ def test_every_choice_of_a_flag_is_there() -> None:
 
 
 def test_every_setting_is_there_with_its_variable_and_default() -> None:
-    told = {tuple(cells[:3]) for cells in rows(OPERATIONS, "key")}
+    told = {tuple(cells[:3]) for cells in rows(SETTINGS, "key")}
     assert told == {
         (f"`{to_camel(name)}`", f"`{PREFIX}{name.upper()}`", f"`{written(field.default)}`")
         for name, field in Settings.model_fields.items()
@@ -89,7 +91,7 @@ def written(default: object) -> str:
 
 def test_the_rights_are_those_of_the_cluster_role() -> None:
     told: dict[str, set[str]] = {}
-    for _, resources, verbs, _ in rows(OPERATIONS, "API group"):
+    for _, resources, verbs, _ in rows(SECURITY, "API group"):
         for resource in re.findall(r"`([^`]+)`", resources):
             told.setdefault(resource, set()).update(verbs.split(", "))
     role = yaml.safe_load((ROOT / "deploy" / "kustomize" / "base" / "clusterrole.yaml").read_text())
@@ -101,7 +103,7 @@ def test_the_rights_are_those_of_the_cluster_role() -> None:
 
 
 def test_the_rights_to_leases_are_those_of_the_role() -> None:
-    [told] = rows(OPERATIONS, "API group of the Role")
+    [told] = rows(SECURITY, "API group of the Role")
     role = yaml.safe_load((ROOT / "deploy" / "kustomize" / "base" / "role.yaml").read_text())
     assert role["rules"] == [
         {"apiGroups": [told[0]], "resources": [told[1].strip("`")], "verbs": told[2].split(", ")},
@@ -111,7 +113,7 @@ def test_the_rights_to_leases_are_those_of_the_role() -> None:
 def test_every_message_is_one_that_the_program_says() -> None:
     source = "".join(path.read_text() for path in sorted((ROOT / "extsync").rglob("*.py")))
     source = re.sub(r'"\s*\n\s*f?"', "", source)  # texts that are spread over lines
-    for message, *_ in rows(OPERATIONS, "message"):
+    for message, *_ in rows(MESSAGES, "message"):
         for part in re.split(r"<[^>]*>", message.strip("`")):
             assert part.strip() in source, message
 

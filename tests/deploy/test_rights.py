@@ -11,7 +11,7 @@ from extsync.doctor.checks.rights import LEASES, NEEDED, OPTIONAL
 from tests.deploy.chart import KUSTOMIZE
 
 BASE = KUSTOMIZE / "base"
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 CLUSTER_SCOPED = {"nodes", "servicecidrs"}
 
 Rights = set[tuple[str, str, str]]
@@ -25,7 +25,7 @@ def of_role(path: Path) -> Rights:
 
 def of_docs() -> Rights:
     """Those of the tables under "Rights", without what OpenShift alone asks for."""
-    text = OPERATIONS.read_text()
+    text = SECURITY.read_text()
     rows = re.findall(
         r"^\| ([a-z0-9.]+) \| `([a-z/]+)` \| ([a-z, ]+) \|", text[text.index("## Rights") :], re.MULTILINE
     )

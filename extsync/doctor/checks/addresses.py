@@ -75,7 +75,7 @@ def _denied(
             "AddressDenied",
             f"{count(number, 'endpoint')} at denied addresses: extsync would not publish that",
             evidence=reasons,
-            cure="take them out of the objects; where one is meant, allow it in the settings (docs/operations.md)",
+            cure="take them out of the objects; where one is meant, allow it in the settings (docs/security.md)",
         )
     if cluster.unknown_ranges:
         yield _say(facts).info(

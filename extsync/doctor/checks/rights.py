@@ -111,7 +111,7 @@ def _account(cluster: ClusterFacts) -> Iterator[Finding]:
             "AccountRightsOptional",
             f"the ServiceAccount {name} lacks rights that some uses need",
             evidence=map(str, optional),
-            cure="docs/operations.md has what each is for",
+            cure="docs/security.md has what each is for",
         )
     if allowed and not missing:
         yield say.ok("AccountRights", f"the ServiceAccount {name} has all {len(allowed)} rights that extsync needs")
