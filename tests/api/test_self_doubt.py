@@ -56,12 +56,18 @@ def test_a_cable_that_is_pulled_out_demotes_nothing_and_a_service_that_dies_alon
         wait_for(lambda: "failures are believed again" in log.read_text(), "end of self-doubt")
         time.sleep(LONG_ENOUGH / 2)
         assert cluster.versions() == before
+        assert told_of(cluster) == {(name, reason) for name in NAMES for reason in ("ProberIsolated", "ProberConnected")}
 
         for address in ADDRESSES["s0"]:
             networks.far(f"addr del {address}/32 dev lo")
         expected = {**up, "s0": dict.fromkeys(ADDRESSES["s0"], False)}
         wait_for(lambda: shown() == expected, "endpoints that are not ready")
-        events = json.loads(cluster.kubectl("get", "events", "-o", "json"))["items"]
-        told = {(event["involvedObject"]["name"], event["reason"]) for event in events}
-        assert told == {(name, reason) for name in NAMES for reason in ("ProberIsolated", "ProberConnected")}
+        wait_for(lambda: ("s0", "ServiceEmpty") in told_of(cluster), "the event on the service that died")
+        assert {name for name, reason in told_of(cluster) if not reason.startswith("Prober")} == {"s0"}
         assert log.read_text().count("extsync itself seems to be cut off") == 1 + len(NAMES)
+
+
+def told_of(cluster: Cluster) -> set[tuple[str, str]]:
+    """The events there are: the name of the object and the reason of each."""
+    events = json.loads(cluster.kubectl("get", "events", "-o", "json"))["items"]
+    return {(event["involvedObject"]["name"], event["reason"]) for event in events}
