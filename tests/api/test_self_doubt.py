@@ -56,7 +56,9 @@ def test_a_cable_that_is_pulled_out_demotes_nothing_and_a_service_that_dies_alon
         wait_for(lambda: "failures are believed again" in log.read_text(), "end of self-doubt")
         time.sleep(LONG_ENOUGH / 2)
         assert cluster.versions() == before
-        assert told_of(cluster) == {(name, reason) for name in NAMES for reason in ("ProberIsolated", "ProberConnected")}
+        around = {(name, reason) for name in NAMES for reason in ("ProberIsolated", "ProberConnected")}
+        wait_for(lambda: told_of(cluster) >= around, "events of the outage and of its end")
+        assert told_of(cluster) == around
 
         for address in ADDRESSES["s0"]:
             networks.far(f"addr del {address}/32 dev lo")
