@@ -7,6 +7,7 @@ now. So a slow one misses what was in between and holds nothing up, and nothing 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -136,7 +137,7 @@ class Board:
     def _seen(self, after: str) -> int | None:
         """The number in an id of this board; None for another one, or none."""
         name, _, number = after.rpartition("/")
-        if name != self._name or not number.isdecimal():
+        if name != self._name or not re.fullmatch("[0-9]{1,18}", number):
             return None
         seen = int(number)
         return seen if self._forgotten <= seen <= self._number else None

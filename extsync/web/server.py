@@ -17,6 +17,7 @@ from extsync.seams import Clock
 from extsync.web.api import Api
 from extsync.web.connections import listening
 from extsync.web.exposition import encode
+from extsync.web.hosts import own_names
 from extsync.web.lag import lags, measure
 from extsync.web.metrics import families
 from extsync.web.page import Page
@@ -43,13 +44,14 @@ class Site:
 
     def application(self) -> web.Application:
         """The routes."""
-        application = web.Application(client_max_size=0)
+        application = web.Application(client_max_size=0, middlewares=[own_names])
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
         Api(self._engine).add_to(application)
         Streams(self._engine, self._clock).add_to(application)
         Page().add_to(application)
+        application.on_response_prepare.append(_as_it_says)
         return application
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -63,6 +65,8 @@ class Site:
         return web.Response(status=503, text="the cluster and the manifests have not been read yet\n")
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Type": encode((), request.headers.get("Accept", ""))[0]})
         if self._scrapes >= MOST_SCRAPES:
             return web.Response(status=503, text=f"{MOST_SCRAPES} scrapes are under way\n")
         response = web.StreamResponse()
@@ -91,6 +95,11 @@ class Site:
 
     async def _give_way(self) -> None:
         await self._clock.sleep(0)
+
+
+async def _as_it_says(request: web.Request, response: web.StreamResponse) -> None:
+    """What is shown comes from registries: a browser must take none of it for something else than it is said to be."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 @asynccontextmanager

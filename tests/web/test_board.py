@@ -237,3 +237,20 @@ async def test_what_is_told_is_as_described() -> None:
     assert sources["feed"]["goodAt"] is None
     assert (sources["feed"]["lastError"], sources["feed"]["lastErrorAt"]) == ("scripted", "2027-01-15T08:00:00Z")
     assert watcher.services["web"]["namespace"] == NAMESPACE
+
+
+@virtual_time
+@pytest.mark.parametrize("number", ["9" * 5000, "\u0663", "-1", ""])
+async def test_an_id_that_no_event_had_begins_anew(number: str) -> None:
+    rig = Rig()
+    fed(rig, *NAMES)
+    async with rig.running(*services(*NAMES)):
+        await published(rig, *NAMES)
+        board = Board(rig.engine, rig.clock)
+        async with board.watched():
+            first = Watcher(board)
+            await first.complete()
+            again = Watcher(board, f"{first.last.partition('/')[0]}/{number}")
+            await again.complete()
+            assert again.begun == 1
+            assert again.services == first.services

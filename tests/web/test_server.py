@@ -19,6 +19,7 @@ from extsync.errors import ConfigError
 from extsync.kube.memory import MemoryStore
 from extsync.seams import SystemClock, SystemRandom
 from extsync.web import connections, server
+from extsync.web.hosts import is_own
 from extsync.web.server import serving
 from tests.engine.support import NAMESPACE, A, Manifests, manifest, rack
 
@@ -36,10 +37,11 @@ class Port:
         self.engine = engine
         self._store = store
 
-    async def ask(self, path: str, *, method: str = "GET", accept: str = "") -> tuple[int, str, str]:
+    async def ask(self, path: str, *, method: str = "GET", accept: str = "", host: str = "") -> tuple[int, str, str]:
         """Status, content type and text."""
         url = f"http://{LOOPBACK}:{self.number}{path}"
-        async with self._session.request(method, url, headers={"Accept": accept}) as answer:
+        headers = {"Accept": accept, "Host": host or LOOPBACK}
+        async with self._session.request(method, url, headers=headers) as answer:
             return answer.status, answer.headers.get("Content-Type", ""), await answer.text()
 
     @asynccontextmanager
@@ -128,6 +130,40 @@ async def test_a_request_that_is_none_is_answered_and_fills_no_log(
     assert status == (b"200" if b"metrics" in request_ else b"400")
     writer.close()
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/events", "/api/v1/services", "/"])
+async def test_the_answer_to_head_has_no_body(port: Port, path: str) -> None:
+    reader, writer = await asyncio.open_connection(LOOPBACK, port.number)
+    writer.write(f"HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nX-Content-Type-Options: nosniff" in head
+    assert body == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/assets/app.js", "/api/v1/status", "/api/v1/events", "/nothing"])
+async def test_a_foreign_page_whose_name_resolves_to_loopback_reads_nothing(port: Port, path: str) -> None:
+    status, _, text = await port.ask(path, host=f"evil.example:{port.number}")
+    assert (status, "localhost" in text) == (421, True)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+async def test_health_and_metrics_are_told_by_any_name(port: Port, path: str) -> None:
+    assert (await port.ask(path, host="vm-1.example.com:9440"))[0] == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:8001", "127.0.0.1", "[::1]:9440", "extsync:9440", "extsync.extsync.svc"])
+async def test_names_that_nobody_can_own_are_answered(port: Port, host: str) -> None:
+    assert (await port.ask("/api/v1/status", host=host))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example@localhost", "localhost.example", "EVIL.EXAMPLE.:80", "127.0.0.1.example"]
+)
+def test_a_name_that_looks_like_an_own_one_is_foreign(host: str) -> None:
+    assert not is_own(host)
 
 
 async def test_a_scrape_that_is_read_too_slowly_is_cut_off_and_fills_no_log(
