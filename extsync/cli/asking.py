@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol, TypeVar
 
 import aiohttp
 import msgspec
 from yarl import URL
 
-from extsync.errors import ExtsyncError
+from extsync.errors import ExtsyncError, UsageError
 from extsync.web.documents import Problem
 
 TIMEOUT: Final = 10.0
@@ -38,29 +40,67 @@ class Asked(Protocol):
 
 
 class Running:
-    """A running extsync behind its status port. Raises ExtsyncError where it cannot be asked."""
+    """A running extsync behind its status port at the URL ``server``. Raises ExtsyncError where it cannot be asked, and
+    at once UsageError where that is no URL.
+
+    ``place`` is the URL as it may be told: without a user and a password.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
         self._session = session
-        self._server = server.rstrip("/")
+        self._server = _url(server)
+        self.place = str(self._server.with_user(None)).rstrip("/")
 
     async def ask(self, *path: str, kind: type[_D], **query: str) -> _D:
         """The answer at ``path`` below /api/v1; raises NotKept for a 404."""
+        url = self._server.joinpath("api", "v1", *path)
         try:
-            url = URL(self._server).joinpath("api", "v1", *path)
             async with self._session.get(url, params={name: value for name, value in query.items() if value}) as answer:
                 body = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            said = str(error) or f"no answer within {TIMEOUT:g} s"
-            raise ExtsyncError(f"{self._server}: {said}{_CURE}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ExtsyncError(f"{self.place}: {_why(error)}{_CURE}") from error
+        shown = url.with_user(None)
         if answer.status == 404:
-            raise NotKept(_problem(body) or f"{url}: not found; is that extsync's status port?")
+            raise NotKept(_problem(body) or f"{shown}: not found; is that extsync's status port?")
         if answer.status != 200:
-            raise ExtsyncError(f"{url}: {answer.status} {answer.reason}")
+            raise ExtsyncError(f"{shown}: {answer.status} {_problem(body) or answer.reason}")
         try:
             return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
-            raise ExtsyncError(f"{url}: no answer of extsync's status API: {error}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ExtsyncError(f"{shown}: no answer of extsync's status API: {error}") from error
+
+
+def _url(server: str) -> URL:
+    url = None
+    with suppress(ValueError):
+        url = URL(server.rstrip("/"))
+    if url is None or url.scheme not in ("http", "https") or not url.host:
+        raise UsageError(
+            "--server: that is no URL of a status port: write http://HOST:PORT, as in http://127.0.0.1:9440"
+        )
+    return url.with_query(None).with_fragment(None)
+
+
+def _why(error: aiohttp.ClientError | TimeoutError) -> str:
+    """Why there is no answer, in words of one line."""
+    match error:
+        case TimeoutError():
+            return f"no answer within {TIMEOUT:g} s"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {error.host} cannot be resolved: {error.os_error.strerror or error.os_error}"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"its certificate is not trusted: {error.certificate_error}"
+        case aiohttp.ClientSSLError():
+            return "no TLS connection comes about; where it does not speak TLS, write http:// for https://"
+        case aiohttp.ClientConnectorError() if error.os_error.errno == errno.ECONNREFUSED:
+            return "connection refused: nobody listens there"
+        case aiohttp.ClientConnectorError() if error.os_error.errno:
+            return os.strerror(error.os_error.errno).lower()
+        case aiohttp.ClientConnectorError():
+            return "it cannot be connected to"
+        case aiohttp.ClientResponseError():
+            return "what answers there does not speak HTTP"
+    return str(error) or "the connection ended before the answer"
 
 
 def _problem(body: bytes) -> str:

@@ -44,7 +44,7 @@ async def told_by(server: str) -> AsyncIterator[Told]:
             except ExtsyncError as error:
                 return Unread(str(error))
 
-        yield Told(_process(document, server), kept)
+        yield Told(_process(document, running.place), kept)
 
 
 async def _nobody(key: ServiceKey) -> Seen[Kept | None]:

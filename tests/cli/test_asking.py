@@ -95,8 +95,44 @@ async def test_a_wrong_argument_is_told(asked: Asked, arguments: tuple[str, ...]
     assert await asked(*arguments) == (2, "", f"extsync: {said}\n")
 
 
-async def test_nobody_to_ask_is_told_with_what_to_do() -> None:
+async def test_nobody_to_ask_is_told_in_one_line_with_what_to_do() -> None:
     status, out, err = await Asked(1)("status")
     assert (status, out) == (1, "")
-    assert err.startswith("extsync: http://127.0.0.1:1: Cannot connect")
+    assert err.startswith("extsync: http://127.0.0.1:1: connection refused: nobody listens there; ")
     assert "kubectl port-forward" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"\x00\x01\x02 no HTTP\r\n\r\n", "what answers there does not speak HTTP"),
+        (b"", "Server disconnected"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"\xff\x1b"', "no answer of extsync's status API"),
+        (b'HTTP/1.1 421 No\r\nContent-Length: 13\r\n\r\n{"error":"x"}', "421 x"),
+    ],
+)
+async def test_who_answers_and_is_no_extsync_is_told_without_the_password(answer: bytes, said: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        asked = Asked(port := server.sockets[0].getsockname()[1])
+        asked.server = f"http://ann:topsecret@127.0.0.1:{port}"
+        status, out, err = await asked("status")
+    assert (status, out) == (1, "")
+    assert err.startswith(f"extsync: http://127.0.0.1:{port}")
+    assert said in err
+    assert "topsecret" not in err
+    assert "\x1b" not in err
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1:9440", "http://", "ftp://x", "http://[::1", "http://x:99999", ""])
+async def test_a_server_that_is_no_url_is_a_wrong_argument(server: str) -> None:
+    asked = Asked(1)
+    asked.server = server
+    status, out, err = await asked("status")
+    assert (status, out) == (2, "")
+    assert err.startswith("extsync: --server: that is no URL of a status port: write http://HOST:PORT")
