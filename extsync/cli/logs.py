@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from datetime import UTC, datetime
 
-from extsync.cli.output import printable
+from extsync.cli.output import printable, to_json
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -46,7 +45,8 @@ class _TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = f"{_when(record)} {record.levelname:<7} {printable(record.getMessage())}"
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        told = self.formatException(record.exc_info).splitlines() if record.exc_info else ()
+        return "\n".join((line, *map(printable, told)))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -62,4 +62,4 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return to_json(entry)

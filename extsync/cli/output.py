@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 import yaml
 
 _STEERS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What JSON allows as it is, and a terminal takes for commands or for other directions of writing."""
+"""What JSON and YAML allow as it is, and a terminal takes for commands or for other directions of writing."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> str:
@@ -39,10 +39,19 @@ def write_document(value: Any, form: str, out: TextIO | None = None) -> None:
     """Prints ``value`` (plain data) as "json" or "yaml"; a list in YAML is printed as several documents."""
     out = out or sys.stdout
     if form == "json":
-        text = json.dumps(value, indent=2, ensure_ascii=False)
-        out.write(_STEERS.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+        out.write(to_json(value, indent=2) + "\n")
         return
     out.write(to_yaml(value))
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """``value`` as JSON in which nothing steers a terminal or ends a line; what is no plain data is told as text."""
+    return _escaped(json.dumps(value, indent=indent, ensure_ascii=False, default=str))
+
+
+def _escaped(text: str) -> str:
+    """``text`` with an escape of JSON, and of YAML, for all that steers; it has to be within quotes."""
+    return _STEERS.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -52,10 +61,19 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         return True
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _STEERS.search(text) else None
+    node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return node
+
+
+_Dumper.add_representer(str, _text)
+
+
 def to_yaml(value: Any) -> str:
     """``value`` as YAML in the order of its keys; a list becomes a stream of documents."""
     documents = value if isinstance(value, list) else [value]
-    return str(
+    return _escaped(
         yaml.dump_all(
             documents,
             Dumper=_Dumper,

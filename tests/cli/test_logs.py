@@ -51,6 +51,18 @@ def test_a_message_stays_on_its_line_and_cannot_steer_the_terminal(capsys: pytes
     assert "\x1b" not in said
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_neither_a_message_nor_a_traceback_steers_the_terminal(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(level="error", form=form)
+    try:
+        raise ValueError("\x1b[2J\x9b31m\u202e\u2028")
+    except ValueError:
+        log.exception("\x1b[2J\x9b31m\u202e\u2028")
+    said = capsys.readouterr().err
+    assert "ValueError: " in said
+    assert not set("\x1b\x9b\u202e\u2028") & set(said)
+
+
 @pytest.mark.parametrize(
     ("level", "verbose", "heard"),
     [

@@ -46,8 +46,11 @@ def test_yaml_quotes_what_would_be_read_as_something_else() -> None:
     assert yaml.safe_load(to_yaml(tricky)) == tricky
 
 
-def test_yaml_escapes_control_characters() -> None:
-    assert "\x1b" not in to_yaml({"a": "\x1b[2J"})
+def test_yaml_cannot_steer_the_terminal() -> None:
+    said = {"why": "\x1b[31m\x9b2J\x7f\u202e\u2028 \\u202e 'x' \"y\"", "\u202e": "Zürich: 東京\u200e"}
+    text = to_yaml(said)
+    assert not set("\x1b\x9b\x7f\u202e\u2028\u200e") & set(text)
+    assert yaml.safe_load(text) == said
 
 
 def test_a_list_becomes_a_stream_of_documents() -> None:
