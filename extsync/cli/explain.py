@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     except NotKept as error:
         print(f"{printable(str(error))}; extsync status lists what it keeps")
         return 1
-    set_aside = [one for one in document.set_aside if address in one.entry]
+    set_aside = document.set_aside  # of the address alone, where one was asked for
     if args.output != "text":
         write_document(msgspec.to_builtins(document), args.output)
     else:

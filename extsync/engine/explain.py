@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -12,6 +16,9 @@ from extsync.engine.kept import Kept
 from extsync.engine.telling import because
 from extsync.health.target import Evidence
 from extsync.model import PortSet, State, Verdict
+
+_ADDRESS: Final = re.compile(r"(?<![\w.:-])[0-9A-Fa-f:.]*[0-9A-Fa-f]|::")
+"""What may be an address within the text of an entry."""
 
 
 class EndpointDetail(msgspec.Struct, frozen=True):
@@ -70,10 +77,24 @@ def details(kept: Kept, targets: tuple[str, ...], *, address: str, most: int, sk
     return ServiceDetail(
         endpoints=tuple(_endpoints(kept, targets, asked[skip : skip + most])),
         number=len(asked),
-        set_aside=tuple(islice((one for one in _set_aside(kept) if address in one.entry), most)),
+        set_aside=tuple(islice((one for one in _set_aside(kept) if _names(one.entry, address)), most)),
         notices=kept.remarks,
         journal=tuple(kept.journal.entries),
     )
+
+
+def _names(entry: str, address: str) -> bool:
+    """Whether the text ``entry`` names ``address``, and not another one that begins or ends like it."""
+    try:
+        wanted = ip_address(address)
+    except ValueError:
+        return address in entry
+    for word in _ADDRESS.findall(entry):
+        for text in (word, word.partition(":")[0]):  # with a port, or without
+            with suppress(ValueError):
+                if ip_address(text) == wanted:
+                    return True
+    return False
 
 
 def _endpoints(kept: Kept, targets: tuple[str, ...], asked: Sequence[int]) -> Iterator[EndpointDetail]:

@@ -90,6 +90,17 @@ async def test_sources_standbys_and_what_is_set_aside_are_told() -> None:
 
 
 @virtual_time
+async def test_what_is_set_aside_is_told_of_the_address_that_was_asked_for_alone() -> None:
+    rig = Rig()
+    rig.feed().found(A, "127.0.0.1", "127.0.0.12", "::1", "not an address")
+    async with rig.running(manifest("web", feed(), checks=[])):
+        await rig.until(rig.agree("web", ready(A)), within=5.0)
+        for address in ("127.0.0.1", "::1"):
+            told = await service(rig, "web", address=address)
+            assert [one["entry"] for one in told["setAside"]] == [address]
+
+
+@virtual_time
 async def test_each_endpoint_whose_removal_is_withheld_says_so() -> None:
     """The log and the event name but the first of them."""
     many = tuple(f"192.0.2.{number}" for number in range(1, 41))
