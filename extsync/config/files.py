@@ -18,7 +18,7 @@ _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 class File(msgspec.Struct, frozen=True):
-    """One file that was read. ``base_dir`` is where relative paths in it start from."""
+    """One file that was read. ``name`` is as it can be told, ``base_dir`` is where relative paths in it start from."""
 
     name: str
     text: bytes
@@ -65,17 +65,17 @@ def _expand(path: str) -> Iterator[str | Problem]:
     yield from files
     if not files:
         message = f"this directory has no manifest ({', '.join('*' + suffix for suffix in _SUFFIXES)})"
-        yield Problem(path, 0, 0, "error", message, hint="directories below it are not read")
+        yield Problem(_text(path), 0, 0, "error", message, hint="directories below it are not read")
 
 
 def _read(name: str) -> File | Problem:
     try:
         with open(name, "rb") as file:
-            return File(name, file.read(LARGEST_TEXT + 1), Path(name).parent)
+            return File(_text(name), file.read(LARGEST_TEXT + 1), Path(name).parent)
     except OSError as error:
         return _unreadable(name, error)
     except ValueError as error:  # a NUL in the name
-        return Problem(name, 0, 0, "error", f"this is not a file's name: {error}")
+        return Problem(_text(name), 0, 0, "error", f"this is not a file's name: {error}")
 
 
 def _read_stdin(stdin: BinaryIO | None) -> File | Problem:
@@ -87,8 +87,13 @@ def _read_stdin(stdin: BinaryIO | None) -> File | Problem:
         return Problem(STDIN_SHOWN, 0, 0, "error", f"standard input cannot be read: {error}")
 
 
+def _text(name: str) -> str:
+    """The name in whole characters: a file's name is bytes, which need not be UTF-8, and what tells of it has to be."""
+    return name.encode(errors="replace").decode()
+
+
 def _unreadable(name: str, error: OSError) -> Problem:
     if isinstance(error, FileNotFoundError):
         hint = "" if os.path.isabs(name) else f"it was looked for in {Path.cwd()}"
-        return Problem(name, 0, 0, "error", "there is no such file or directory", hint=hint)
-    return Problem(name, 0, 0, "error", f"this cannot be read: {error.strerror or error}")
+        return Problem(_text(name), 0, 0, "error", "there is no such file or directory", hint=hint)
+    return Problem(_text(name), 0, 0, "error", f"this cannot be read: {error.strerror or error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,16 @@ def test_places_count_original_entries_after_faulty_ones_are_left_out() -> None:
     backends = "[{address: x}, {address: y}, {address: 192.0.2.1, ports: {nosuch: 1}}]"
     text = manifest(PORTS + f"sources: [{{name: a, static: {{backends: {backends}}}}}]\n")
     assert [line.split(": ")[2] for line in said(text)][-1] == ("spec.sources[0].static.backends[2].ports.nosuch")
+
+
+def test_a_file_whose_name_is_no_text_is_told_of_in_whole_characters(tmp_path: Path) -> None:
+    """What tells of it goes into JSON and into Kubernetes, which take nothing else."""
+    for name in (b"sound-\xff.yaml", b"wrong-\xff.yaml"):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(manifest().encode() if name.startswith(b"sound") else b"{}")
+    result = load([tmp_path])
+    assert [one.file for one in result.manifests] == [str(tmp_path / "sound-?.yaml")]
+    assert {one.file for one in result.problems} == {str(tmp_path / "wrong-?.yaml")}
 
 
 def test_sound_manifests_are_loaded_beside_wrong_ones() -> None:
