@@ -55,6 +55,7 @@ spec:
       - {{address: 192.0.2.13, hostname: web-3, zone: rack-b, probe: {{host: 127.0.0.1, port: {2}}}}}
   checks:
   - {{httpGet: {{path: /healthz, port: http}}, periodSeconds: 1, failureThreshold: 2}}
+  policy: {{damping: {{max: 0s}}}}  # the same backends go down again and again
 ---
 apiVersion: extsync.dev/v1alpha1
 kind: ExternalService
@@ -72,7 +73,7 @@ spec:
       backends: [{{address: 203.0.113.21, hostname: db-2, probe: {{host: 127.0.0.1, port: {4}}}}}]
   checks:
   - {{tcpSocket: {{port: mysql}}, periodSeconds: 1, failureThreshold: 2}}
-  policy: {{failbackDelay: 2s}}
+  policy: {{failbackDelay: 2s, damping: {{max: 0s}}}}
 """
 
 INTRODUCTION = """\

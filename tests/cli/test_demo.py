@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import urllib.request
@@ -9,6 +10,9 @@ from itertools import islice
 
 import pytest
 
+from extsync.cli.demo import MANIFESTS
+from extsync.config.durations import Duration
+from extsync.config.loader import load
 from tests.cli.command import COMMAND, extsync
 
 pytestmark = pytest.mark.sockets
@@ -27,6 +31,11 @@ def test_one_round_shows_failure_and_recovery_and_ends_with_0() -> None:
     assert "ready: 192.0.2.11, 192.0.2.12, 192.0.2.13; not ready: none" in back
     assert "ready: 198.51.100.21; not ready: none" in back
     assert "\x1b" not in done.stdout  # nobody watches: no terminal codes
+
+
+def test_it_can_go_on_for_long_since_what_flaps_in_it_is_not_held_back() -> None:
+    result = load(["-"], stdin=io.BytesIO(MANIFESTS.format(*range(1, 6)).encode()))
+    assert [one.manifest.spec.policy.damping.max for one in result.manifests] == [Duration(0)] * 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
