@@ -41,6 +41,11 @@ def waits_for(source: str, *, useless: bool = False) -> str:
     return f"removals wait for source {source!r}, {reason}"
 
 
+def unheard(source: str) -> str:
+    """That nothing has been heard of a source, not even that it fails, and nothing that is published waits for it."""
+    return f"source {source!r} has not reported since the start: what it has is not known yet"
+
+
 def set_aside(source: str, entries: Sequence[Rejected]) -> Iterator[str]:
     """One line for each entry that is not published, up to a number; of more, that there are more."""
     for entry, reason in heapq.nsmallest(MOST_SET_ASIDE, ((one.entry, one.reason) for one in entries)):

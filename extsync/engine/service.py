@@ -15,7 +15,7 @@ import msgspec
 from extsync.engine.gathering import Gathering
 from extsync.engine.guarding import Guarding
 from extsync.engine.prepare import Prepared
-from extsync.engine.remarks import all_denied, in_trouble, set_aside, useless, waits_for
+from extsync.engine.remarks import all_denied, in_trouble, set_aside, unheard, useless, waits_for
 from extsync.model import Endpoint, Identity, Observation, ServiceKey, Verdict
 from extsync.plan.damp import Damping, damp
 from extsync.plan.judge import Judged, judge
@@ -31,7 +31,7 @@ from extsync.sources.holds import LastGood
 
 FIRST_ANSWER = 10.0
 """Seconds for which standby tiers wait for the first answer of the sources before them, from the first look on, and
-after which it is said of a source that removals wait for it."""
+after which it is said of a source that it is waited for."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -239,8 +239,8 @@ class ServiceState:
         return frozenset(Tier(one.priority) for one in blocks if self.sources[one.name].is_silent)
 
     def _told_late(self) -> list[float]:
-        """When it is said of the sources without any report that removals wait for them."""
-        silent = [one.name for one in self.gathering.awaited if self.sources[one.name].is_silent]
+        """When it is said of the sources without any report that they are waited for."""
+        silent = [name for name, last_good in self.sources.items() if last_good.is_silent]
         return [self.gathering.reports.asked_since(name) + FIRST_ANSWER for name in silent]
 
     def _waits(self, now: float) -> Iterator[str]:
@@ -253,6 +253,10 @@ class ServiceState:
                 continue  # it has only just been asked
             elif last_good.is_silent or last_good.standing().stale:
                 yield waits_for(source.name)
+        if not self.gathering.awaited:  # then nothing is published that could leave, and perhaps nothing at all
+            for name, last_good in self.sources.items():
+                if last_good.is_silent and now >= reports.asked_since(name) + FIRST_ANSWER:
+                    yield unheard(name)
 
     def remarks(self, decision: Decision, *, besides: Collection[str] = ()) -> Iterator[str]:
         """What a person should know of the service as it stands: refusals, warnings, sources in trouble.

@@ -436,6 +436,29 @@ async def test_nothing_is_made_before_the_sources_have_reported() -> None:
 
 
 @virtual_time
+async def test_of_a_source_that_is_not_heard_of_it_is_said_that_its_service_waits_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+    told = "source 'feed' has not reported since the start: what it has is not known yet"
+
+    def said() -> tuple[str, ...]:
+        detail = rig.engine.details(key("web"), address="", most=1)
+        assert detail is not None
+        return detail.notices
+
+    async with rig.running(manifest("web", feed(), checks=[])):
+        await rig.clock.sleep(9.0)
+        assert not caplog.messages
+        await rig.clock.sleep(600.0)
+        assert caplog.messages == [f"{NAMESPACE}/web: {told}"]
+        assert said() == (told,)
+        rig.feed().found(A)
+        await rig.until(rig.agree("web", ready(A)), within=1.0)
+        assert said() == ()
+
+
+@virtual_time
 async def test_each_decision_is_a_line_with_service_address_and_reason_for_machines(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
