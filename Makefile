@@ -5,6 +5,7 @@ READY := .venv/.ready
 LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --upgrade \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 ARGS ?=
+IMAGE ?= extsync:$(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' extsync/__init__.py)
 SEEDS ?= 2000
 
 .DEFAULT_GOAL := help
@@ -20,7 +21,7 @@ help:
 	@echo 'make docs      the documentation as a site, in site/'
 	@echo 'make lock      refresh the lock files from pyproject.toml'
 	@echo 'make screenshots   take the pictures of the page, in docs/images'
-	@echo 'make image     build the container image extsync:dev with docker'
+	@echo 'make image     build the container image $(IMAGE) with docker (IMAGE=...: another name)'
 	@echo 'make clean     remove what the other targets made here'
 
 demo: $(READY)
@@ -68,7 +69,7 @@ screenshots: $(READY)
 	@$(BIN)/python -m tests.web.screenshots
 
 image:
-	docker build --tag extsync:dev .
+	docker build --tag $(IMAGE) .
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist site

@@ -64,7 +64,8 @@ class Walk:
         (folder / "bin").mkdir()
         _write_launcher(folder / "bin" / "consul", consul.paths["consul"], consul.environment)
         programs = [Path(sys.executable).parent, control_plane.kubectl_path.parent, folder / "bin"]
-        environment = os.environ | {
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("EXTSYNC_")}
+        environment = inherited | {
             "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
             "HOME": str(folder),
             "KUBECONFIG": str(control_plane.kubeconfig("admin")),

@@ -34,6 +34,7 @@ OTHER_PROGRAMS = {
     "grep",
     "helm",
     "kill",
+    "kind",
     "kubectl",
     "make",
 }
