@@ -9,20 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from extsync.changes import Change
 from extsync.kube.writer import ObjectKey, object_key
 from extsync.model import ServiceKey
 from extsync.objects import KubeObject
 
+_Version: TypeAlias = tuple[str | None, str | None]
+"""The uid and the resource version."""
+
 
 class _Writing:
-    """``names`` are being written, ``told`` is what was heard of them and ``own`` what was made: uids and versions."""
+    """``names`` are being written. ``told`` is what was heard of those that have no answer yet, ``own`` are the answers:
+    uids and versions."""
 
     def __init__(self, names: frozenset[ObjectKey]) -> None:
         self.names = names
-        self.told: list[tuple[str | None, str | None]] = []
-        self.own: list[tuple[str | None, str | None]] = []
+        self.told: dict[ObjectKey, list[_Version]] = {}
+        self.own: dict[ObjectKey, list[_Version]] = {}
+
+    def answered(self, obj: KubeObject) -> bool:
+        """Takes note of an answer; returns whether what was heard of that object before is somebody else's."""
+        name = _name(obj)
+        own = self.own.setdefault(name, [])
+        own.append(_version(obj))
+        return any(one not in own for one in self.told.pop(name, ()))
+
+    def hear(self, name: ObjectKey, obj: KubeObject) -> bool:
+        """Takes note of a change; returns whether it is known already that somebody else made it."""
+        if name in self.own:
+            return _version(obj) not in self.own[name]
+        self.told.setdefault(name, []).append(_version(obj))
+        return False
 
 
 class Echoes:
@@ -44,24 +63,30 @@ class Echoes:
             yield
         finally:
             del self._writing[key]
-            if any(one not in writing.own for one in writing.told):
+            if writing.told:  # of what has had no answer nobody knows who made it
                 self._on_change(key)
 
     def written(self, keys: Iterable[ServiceKey], obj: KubeObject) -> None:
         """The store has answered that ``obj``, which concerns ``keys``, is so."""
         for key in keys:
-            if writing := self._writing.get(key):
-                writing.own.append(_version(obj))
+            if (writing := self._writing.get(key)) and writing.answered(obj):
+                self._on_change(key)
 
     def changed(self, keys: Iterable[ServiceKey], obj: KubeObject | None, *, name: ObjectKey) -> None:
-        """An object that concerns ``keys`` is ``obj`` now, None: gone."""
+        """An object that concerns ``keys`` is ``obj`` now, None: gone.
+
+        What somebody else did is told at once: a round that takes long goes on with an old plan for as long as nobody
+        says so.
+        """
         for key in keys:
             writing = self._writing.get(key)
-            if obj is None or writing is None or name not in writing.names:
+            if obj is None or writing is None or name not in writing.names or writing.hear(name, obj):
                 self._on_change(key)
-            else:
-                writing.told.append(_version(obj))
 
 
-def _version(obj: KubeObject) -> tuple[str | None, str | None]:
+def _name(obj: KubeObject) -> ObjectKey:
+    return type(obj), *obj.key
+
+
+def _version(obj: KubeObject) -> _Version:
     return obj.metadata.uid, obj.metadata.resource_version

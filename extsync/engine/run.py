@@ -42,7 +42,6 @@ from extsync.kube.metered import Metered
 from extsync.kube.trouble import Trouble
 from extsync.kube.writer import Writer
 from extsync.model import Endpoint, ServiceKey
-from extsync.objects import KubeObject
 from extsync.plan.doubt import SelfDoubt
 from extsync.seams import Timer
 
@@ -91,7 +90,7 @@ class Engine:
             store,
             clock=clock,
             limiter=TokenBucket(clock=clock, qps=options.qps, burst=options.burst),
-            written=self._wrote,
+            written=self._view.written,
             deleted=self._view.deleted,
             timeout=options.request_timeout,
         )
@@ -152,7 +151,7 @@ class Engine:
         self._ranges: ReadRanges | None = None
         if options.reads_ranges and world.watcher is not None:
             self._ranges = ReadRanges(world.store, world.watcher, clock=clock, on_change=self._ranges_changed)
-        self._synced = self._loaded = self._is_own = False
+        self._synced = self._loaded = False
 
     async def run(self, feed: ManifestFeed) -> None:
         """Runs until it is cancelled. Raises ExceptionGroup only for a defect."""
@@ -261,16 +260,8 @@ class Engine:
         self._services.take(step, result)
 
     def _object_changed(self, key: ServiceKey) -> None:
-        if key in self._services and not self._is_own:
+        if key in self._services:
             self._queue.add(key)
-
-    def _wrote(self, obj: KubeObject) -> None:
-        """Takes in what the store answered to a write; whoever wrote sees to it whether there is more to do."""
-        self._is_own = True
-        try:
-            self._view.written(obj)
-        finally:
-            self._is_own = False
 
     def _ranges_changed(self) -> None:
         """Which addresses the cluster has decides which backends are allowed, of every service."""

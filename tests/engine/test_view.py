@@ -230,3 +230,31 @@ async def test_its_age_is_that_of_the_cache_that_heard_nothing_for_the_longest_t
     async with viewed.running() as view:
         await rig.clock.sleep(5.0)
         assert view.age() == pytest.approx(5.0, abs=SETTLED)
+
+
+@virtual_time
+async def test_what_another_one_makes_of_an_object_that_is_written_already_is_a_change_at_once() -> None:
+    rig = Rig()
+    viewed = Viewed(rig)
+    async with viewed.running() as view:
+        viewed.changed.clear()
+        with view.writing(ORDERS, [Create(msgspec.convert(slice_of("orders"), EndpointSlice), "")]):
+            rig.store.put(EndpointSlice, slice_of("orders"))
+            view.written(await rig.store.get(EndpointSlice, NAMESPACE, "x"))
+            rig.store.put(EndpointSlice, slice_of("orders", theirs="now"))
+            await rig.clock.sleep(SETTLED)
+            assert viewed.changed == [ORDERS], "or the rest of the round would go on with an old plan"
+
+
+@virtual_time
+async def test_an_own_write_that_takes_an_object_away_from_another_service_is_a_change_for_that_one() -> None:
+    rig = Rig()
+    rig.store.put(EndpointSlice, slice_of("carts"))
+    viewed = Viewed(rig)
+    async with viewed.running() as view:
+        viewed.changed.clear()
+        with view.writing(ORDERS, [Create(msgspec.convert(slice_of("orders"), EndpointSlice), "")]):
+            rig.store.put(EndpointSlice, slice_of("orders"))
+            view.written(await rig.store.get(EndpointSlice, NAMESPACE, "x"))
+            await rig.clock.sleep(SETTLED)
+        assert viewed.changed == [CARTS]
