@@ -21,8 +21,8 @@ _Version: TypeAlias = tuple[str | None, str | None]
 
 
 class _Writing:
-    """``names`` are being written. ``told`` is what was heard of those that have no answer yet, ``own`` are the answers:
-    uids and versions."""
+    """``names`` are being written. ``told`` is what was heard of those that have no answer yet, ``own`` are the
+    answers."""
 
     def __init__(self, names: frozenset[ObjectKey]) -> None:
         self.names = names

@@ -13,7 +13,8 @@ before thresholds are met:
    Promotions go on.
 4. Once that is no longer so each service thaws, after as long as its slowest endpoint needs to show that it is
    healthy; what still fails then is down. A freeze ends after ``max_freeze`` seconds whatever happens, and the evidence
-   for it counts again once it was gone.
+   for it counts again once it was gone. Time in which the process stood still shows nothing: where it should have ended
+   in that, what fails has the time to be probed anew.
 5. A verdict that comes early, since a faster period rules while one is about to change, waits until it would have come
    without that, or until so many others have passed in the meantime that there is nothing to suspect.
 
@@ -33,6 +34,9 @@ _WAITING_LOOK: Final = 0.5
 """Seconds from look to look while verdicts wait."""
 
 _MANY: Final = 1000
+
+_STOPPED: Final = 5.0
+"""Seconds by which a look is late only where the process was stopped, or the machine suspended."""
 
 _Evidence: TypeAlias = Literal["services", "sentinels"]
 _EVIDENCE: Final[tuple[_Evidence, ...]] = ("services", "sentinels")
@@ -121,7 +125,9 @@ class SelfDoubt:
         self._sentinels: dict[str, bool] = {}
         self._began: float | None = None
         self._reason = ""
+        self._end = 0.0
         self._thaws: dict[ServiceKey, float] | None = None
+        self._look_at: float | None = None
         self._spent: dict[_Evidence, float] = {}
 
     @property
@@ -225,35 +231,53 @@ class SelfDoubt:
 
     def look(self, now: float) -> Look:
         """Decides whether extsync is cut off, at the time ``now``."""
+        if self._began is not None and self._look_at is not None and now > self._look_at + _STOPPED:
+            self._make_up(now)
+        look = self._decide(now)
+        self._look_at = look.look_again
+        return look
+
+    def _decide(self, now: float) -> Look:
         if self._began is None:
             self._forget_old(now)
         reason = self._evidence(now)
         if self._began is None:
             return self._freeze(now, reason) if reason else self._go_on_waiting(now)
-        end = self._began + self._policy.max_freeze
-        if now >= end:
+        if now >= self._end:
             self._spent = {one: now for one in _EVIDENCE if self._why(one)}
-            return self._thaw(now, frozenset(self._services), end)
+            return self._thaw(now, frozenset(self._services))
         if reason:
             changed = () if self._thaws is None else tuple(self._unhealthy)
             self._thaws = None
-            return Look(changed, look_again=end)
+            return Look(changed, look_again=self._end)
         if self._thaws is None:
-            recovering = {one.service for one in self._recovering.values()}
-            self._thaws = {
-                name: now + service.pace.round
-                for name, service in self._services.items()
-                if service.failing or service.down or name in recovering
-            }
-        return self._thaw(now, frozenset(name for name, at in self._thaws.items() if at <= now), end)
+            self._thaws = self._shown_by(now)
+        return self._thaw(now, frozenset(name for name, at in self._thaws.items() if at <= now))
 
     def _freeze(self, now: float, reason: str) -> Look:
         self._recovering.clear()
         self._waiting.clear()
         self._began, self._reason, self._thaws = now, reason, None
-        return Look(tuple(self._unhealthy), self._with_failures(), now + self._policy.max_freeze)
+        self._end = now + self._policy.max_freeze
+        return Look(tuple(self._unhealthy), self._with_failures(), self._end)
 
-    def _thaw(self, now: float, services: frozenset[ServiceKey], end: float) -> Look:
+    def _make_up(self, now: float) -> None:
+        """The process stood still until now: what is known of failures is older than that."""
+        shown = self._shown_by(now)
+        self._end = max(self._end, min(max(shown.values(), default=now), now + self._policy.max_freeze))
+        if self._thaws is not None:
+            self._thaws = {name: max(at, shown.get(name, now)) for name, at in self._thaws.items()}
+
+    def _shown_by(self, now: float) -> dict[ServiceKey, float]:
+        """When each service of which something fails or did so has shown what it is like from ``now`` on."""
+        recovering = {one.service for one in self._recovering.values()}
+        return {
+            name: now + service.pace.round
+            for name, service in self._services.items()
+            if service.failing or service.down or name in recovering
+        }
+
+    def _thaw(self, now: float, services: frozenset[ServiceKey]) -> Look:
         """Believes what is known of these services, and ends the freeze with the last of them."""
         targets = tuple(
             target
@@ -261,10 +285,10 @@ class SelfDoubt:
             if (known := self._failing.get(target) or self._recovering.get(target)) and known.service in services
         )
         told = tuple(name for name in self._services if name in services)
-        left = {} if now >= end else {name: at for name, at in (self._thaws or {}).items() if name not in services}
-        if left:
+        left = {name: at for name, at in (self._thaws or {}).items() if name not in services}
+        if left and now < self._end:
             self._thaws = left
-            return Look(targets, told, min(min(left.values()), end))
+            return Look(targets, told, min(min(left.values()), self._end))
         self._began, self._thaws = None, None
         return Look(targets, told)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from extsync.engine.options import Options
 from extsync.objects import Event
 from extsync.plan.doubt import DoubtPolicy
-from extsync.seams.virtual import virtual_time
+from extsync.seams.virtual import VirtualLoop, virtual_time
 from extsync.seams.virtual_net import Behaviour, BlackHole, Failing
 from tests.engine.support import (
     CHECK,
@@ -132,6 +133,26 @@ async def test_a_freeze_ends_by_itself() -> None:
         assert all_ready(rig)
         nothing = {name: not_ready(*ADDRESSES[name]) for name in NAMES}
         await rig.until(lambda: all(rig.published(name) == nothing[name] for name in NAMES), within=PERIOD + 10)
+
+
+@virtual_time
+async def test_a_machine_that_is_suspended_without_its_network_and_resumed_with_it_demotes_nothing() -> None:
+    rig = Rig()
+    rig.up(*ALL)
+    async with rig.running(*services()):
+        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+        with rig.recorded() as writes:
+            cut(rig, UNREACHABLE)
+            await rig.clock.sleep(100)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.now += 3600.0
+            rig.up(*ALL)
+            await rig.clock.sleep(600)
+        assert [write for write in writes if write.kind is not Event] == []
+        dead, alive = ADDRESSES["s0"]
+        rig.down(dead)
+        await rig.until(rig.agree("s0", {dead: False, alive: True}), within=SHOWN_WITHIN)
 
 
 @virtual_time

@@ -203,6 +203,35 @@ def test_it_ends_by_itself_at_the_latest_after_max_freeze() -> None:
     assert not world.is_frozen()
 
 
+def test_a_freeze_that_ran_out_while_the_process_stood_still_ends_once_all_has_been_probed_anew() -> None:
+    world = World(1, 1, 1)
+    world.fail_all(0, 1, 2, at=1.0)
+    resumed = 3600.0
+    assert world.doubt.look(resumed) == Look(look_again=resumed + ROUND)
+    world.pass_all(0, 1, at=resumed + 5.0)
+    assert world.believed(2, 0).doubted
+    world.doubt.look(resumed + ROUND)
+    assert not world.is_frozen()
+    assert world.believed(2, 0) is DOWN
+
+
+def test_a_thaw_that_was_due_while_the_process_stood_still_waits_for_new_probes() -> None:
+    world = World(2, 2, 2)
+    world.fail_all(0, 1, 2, at=1.0)
+    assert world.pass_all(0, 1, at=20.0).look_again == 20.0 + ROUND
+    resumed = 300.0
+    assert world.doubt.look(resumed).look_again == resumed + ROUND
+    assert world.believed(2, 0).doubted
+    world.doubt.look(resumed + ROUND)
+    assert not world.is_frozen()
+
+
+def test_a_process_that_stands_still_waits_no_longer_than_max_freeze_for_a_slow_service() -> None:
+    world = World(1, 1, 1, pace=Pace(round=7200.0, patience=0.0))
+    world.fail_all(0, 1, 2, at=1.0)
+    assert world.doubt.look(3600.0).look_again == 3600.0 + POLICY.max_freeze
+
+
 def test_a_new_outage_after_a_freeze_that_ran_out_is_a_new_freeze() -> None:
     world = World(1, 1, 1)
     world.fail_all(0, 1, 2, at=0.0)
