@@ -103,6 +103,21 @@ async def test_a_mirrored_slice_that_was_deleted_or_changed_by_hand_is_mended() 
 
 
 @virtual_time
+async def test_a_mirrored_slice_whose_marks_are_taken_off_at_once_is_made_again() -> None:
+    store = make_store()
+    async with store.running():
+        await store.apply_service(service_body("default"), field_manager="x")
+        await store.create(endpoints_of("default", "one", "192.0.2.1"))
+        while not store.dump(EndpointSlice):
+            await CLOCK.sleep(0.001)
+        (body,) = store.dump(EndpointSlice)
+        store.put(EndpointSlice, {**body, "metadata": {**body["metadata"], "labels": {}}})
+        await CLOCK.sleep(5.0)
+        mirrored = [one for one in store.dump(EndpointSlice) if one["metadata"].get("labels")]
+        assert [one["endpoints"][0]["addresses"] for one in mirrored] == [["192.0.2.1"]]
+
+
+@virtual_time
 async def test_a_slice_that_only_says_that_it_is_mirrored_is_removed() -> None:
     store = make_store()
     labels = {MANAGED_BY_LABEL: MIRRORING_CONTROLLER, SERVICE_NAME_LABEL: "one"}

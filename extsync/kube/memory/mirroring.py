@@ -71,11 +71,14 @@ class Mirror:
         if self._seen.get(key) == seen:
             return
         self._seen[key] = seen
+        before = self._server.version
         if endpoints is None or service is None or not _is_mirrored(endpoints, service):
             for record in existing:
                 self._delete(record)
         else:
             self._reconcile(endpoints, existing)
+        if self._server.version != before:
+            del self._seen[key]  # what was made may be gone when it is looked at next, as if it had never been
 
     def _reconcile(self, endpoints: Record, existing: list[Record]) -> None:
         wanted = desired_slices(endpoints.body())
