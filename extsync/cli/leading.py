@@ -35,7 +35,7 @@ def leadership_of(settings: Settings, world: World) -> Leadership:
         timing=_timing(settings),
         yields_in_doubt=settings.standby_probes,
     )
-    return Elected(world.store, election, clock=world.clock, random=world.random)
+    return Elected(world.store, election, clock=world.clock, random=world.random, era=world.era)
 
 
 def _timing(settings: Settings) -> Timing:

@@ -52,7 +52,7 @@ async def cluster(args: argparse.Namespace, settings: Settings) -> AsyncIterator
     store = KubeStore(access, clock=clock, dialer=dialer)
     try:
         world = world_of(store, probe_from=settings.probe_source_addresses)
-        watching = Watching(store, clock=world.clock, random=world.random)
+        watching = Watching(store, clock=world.clock, random=world.random, era=world.era)
         yield msgspec.structs.replace(world, watcher=watching, namespace=access.namespace)
     finally:
         await store.close()

@@ -26,6 +26,7 @@ import msgspec
 from extsync.engine.leading import Concerns, LeaseStatus
 from extsync.engine.shard import Shard
 from extsync.kube.cache import Cache
+from extsync.kube.era import Era
 from extsync.kube.lease import Elector
 from extsync.kube.lease_members import Members
 from extsync.kube.lease_names import group_identity, is_group, leader_lease, shard_lease
@@ -34,6 +35,7 @@ from extsync.kube.lease_timing import CLIENT_GO, Timing
 from extsync.kube.stamp import Stamp
 from extsync.kube.store import Store
 from extsync.kube.trouble import Trouble
+from extsync.kube.witness import Witness
 from extsync.model import ServiceKey
 from extsync.objects import OWNER_LABEL, Lease
 from extsync.plan.shards import USUAL, Patience, Stance, shard_of, stance
@@ -66,9 +68,14 @@ class Election(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Elected:
-    """A ``Leadership`` by Leases in ``store``."""
+    """A ``Leadership`` by Leases in ``store``. ``era`` is that of all who read from it: renewals are the first to show
+    that a server is back with older data."""
 
-    def __init__(self, store: Store, election: Election, *, clock: Clock, random: Random) -> None:
+    def __init__(
+        self, store: Store, election: Election, *, clock: Clock, random: Random, era: Era | None = None
+    ) -> None:
+        era = era or Era()
+        store = Witness(store, era)
         self._election = election
         self._clock = clock
         self._store = store
@@ -98,6 +105,7 @@ class Elected:
             label_selector=f"{OWNER_LABEL}={election.owner}",
             on_change=self._observe,
             trouble=self._trouble,
+            era=era,
         )
         self._changed: Callable[[Concerns], None] = lambda concerns: None
         self._in_doubt: Callable[[], bool] = lambda: False

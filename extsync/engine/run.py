@@ -40,6 +40,7 @@ from extsync.kube.events import Recorder
 from extsync.kube.flow import TokenBucket
 from extsync.kube.metered import Metered
 from extsync.kube.trouble import Trouble
+from extsync.kube.witness import Witness
 from extsync.kube.writer import Writer
 from extsync.model import Endpoint, ServiceKey
 from extsync.plan.doubt import SelfDoubt
@@ -63,7 +64,7 @@ class Engine:
         self._options = options
         self._leadership = leadership or Alone()
         clock = world.clock
-        store = self._store = Metered(world.store, clock)
+        store = self._store = Metered(Witness(world.store, world.era), clock)
         self._queue = WorkQueue(clock)
         trouble = Trouble(clock=clock)
         self._view = ClusterView(
@@ -74,6 +75,7 @@ class Engine:
             on_change=self._object_changed,
             on_answer=lambda: self._publisher.answered(),
             trouble=trouble,
+            era=world.era,
         )
         self._verdicts_changed = asyncio.Event()
         self._prober = make_prober(

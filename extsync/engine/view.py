@@ -54,11 +54,15 @@ class ClusterView:
         on_change: Callable[[ServiceKey], None],
         on_answer: Callable[[], None] = lambda: None,
         trouble: Trouble | None = None,
+        era: Era | None = None,
     ) -> None:
-        """``on_answer`` is called when all caches are in step again after one of them was not."""
+        """``on_answer`` is called when all caches are in step again after one of them was not.
+
+        ``era`` is that of all who read from ``store``; None: of these caches.
+        """
         self._echoes = Echoes(on_change)
         self._on_answer = on_answer
-        era = Era()
+        era = era or Era()
         self._places: tuple[str | None, ...] = tuple(dict.fromkeys(namespaces)) or (None,)
 
         def caches(kind: type[K], keep: Callable[[K], K], index: Index[K] = no_index) -> dict[str | None, Cache[K]]:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeAlias
 import msgspec
 
 from extsync.kube.cache import Cache
+from extsync.kube.era import Era
 from extsync.kube.store import Store
 from extsync.objects import ZONE_LABEL, K, KubeObject, Node, ObjectMeta, Pod
 from extsync.seams import Clock, Random
@@ -28,10 +29,12 @@ _Question: TypeAlias = tuple[type[KubeObject], str | None, str]
 class Watching:
     """Watches on one store (a ``Watcher``). A watch is open for as long as somebody is within its block."""
 
-    def __init__(self, store: Store, *, clock: Clock, random: Random) -> None:
+    def __init__(self, store: Store, *, clock: Clock, random: Random, era: Era | None = None) -> None:
+        """``era`` is that of all who read from ``store``; None: of these watches."""
         self._store = store
         self._clock = clock
         self._random = random
+        self._era = era or Era()
         self._open: dict[_Question, _Shared[Any]] = {}
 
     @asynccontextmanager
@@ -42,7 +45,7 @@ class Watching:
         question = (kind, namespace, label_selector)
         shared = self._open.get(question)
         if shared is None or shared.is_dead:
-            shared = self._open[question] = _Shared(self._store, question, clock=self._clock, random=self._random)
+            shared = self._open[question] = self._share(question)
         listener = shared.join(on_change)
         try:
             yield shared
@@ -53,11 +56,14 @@ class Watching:
                     del self._open[question]
                 await shared.close()
 
+    def _share(self, question: _Question) -> _Shared[Any]:
+        return _Shared(self._store, question, clock=self._clock, random=self._random, era=self._era)
+
 
 class _Shared(Generic[K]):
     """One cache, its task, and all who listen to it."""
 
-    def __init__(self, store: Store, question: _Question, *, clock: Clock, random: Random) -> None:
+    def __init__(self, store: Store, question: _Question, *, clock: Clock, random: Random, era: Era) -> None:
         kind, namespace, label_selector = question
         self._cache: Cache[Any] = Cache(
             store,
@@ -69,6 +75,7 @@ class _Shared(Generic[K]):
             keep=_KEEP.get(kind, lambda obj: obj),
             on_change=self._changed,
             on_state=self._tell,
+            era=era,
         )
         self._listeners: dict[object, Callable[[], None]] = {}
         self._defect: Exception | None = None

@@ -11,6 +11,7 @@ import msgspec
 
 from extsync.config.sources import Source as SourceBlock
 from extsync.engine.prepare import Prepared
+from extsync.kube.era import Era
 from extsync.kube.store import Store
 from extsync.seams import Clock, Dialer, ProbeIO, Random
 from extsync.sources import registry
@@ -24,7 +25,7 @@ class World(msgspec.Struct, frozen=True):
     """Everything that an engine does not make itself.
 
     ``watcher`` is None where sources have no cluster to look into. ``namespace`` is the one that extsync works in
-    itself: a pod's own, else that of the kubeconfig.
+    itself: a pod's own, else that of the kubeconfig. ``era`` is shared by all who read from ``store``.
     """
 
     store: Store
@@ -35,6 +36,7 @@ class World(msgspec.Struct, frozen=True):
     create_source: CreateSource = registry.create
     watcher: Watcher | None = None
     namespace: str = "default"
+    era: Era = msgspec.field(default_factory=Era)
 
 
 def context_of(block: SourceBlock, prepared: Prepared, world: World, *, patience: float = math.inf) -> SourceContext:

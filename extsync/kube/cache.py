@@ -75,7 +75,7 @@ class Cache(Generic[K]):
         self._reached: str | None = None
         """The version that the cache was at last, also while none can be gone on from."""
         self._era = era or Era()
-        self._read_in = self._era.number
+        self._read_in = self._reached_in = self._era.number
         self._contact = Contact(self, clock=clock, random=random, trouble=trouble, on_change=on_state)
         self._synced = asyncio.Event()
 
@@ -235,7 +235,7 @@ class Cache(Generic[K]):
         """
         self._contact.heard()
         went_back = is_older(version, self._reached)
-        if went_back:
+        if went_back and self._reached_in == self._read_in:  # else others have noticed it before
             self._era.ended(self._read_in)
             self._read_in = self._era.number
         self._own.settle(version, lost_before=began if went_back else None)
@@ -249,6 +249,7 @@ class Cache(Generic[K]):
             if key not in listed and not self._own.holds(key):
                 self._take_out(key)
         self._version = self._reached = version
+        self._reached_in = self._read_in
         if not self._synced.is_set():
             self._synced.set()
             self._on_state()

@@ -15,6 +15,7 @@ from extsync.engine.election import Elected, Election
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.run import Engine
 from extsync.engine.watching import Watching
+from extsync.kube.era import Era
 from extsync.kube.memory import Fault, Served
 from extsync.kube.memory.faults import Faults
 from extsync.kube.stamp import Stamp
@@ -59,13 +60,14 @@ class Replica:
             random=random,
             io=self.io,
             watcher=Watching(store, clock=clock, random=random),
+            era=Era(),
         )
         self.manifests = Manifests()
         self.manifests.put(*manifests)
         feed = ManifestFeed(
             self.manifests, Desired(removal_delay=60.0), clock=clock, poll_interval=10.0, hint=self.manifests.changed
         )
-        self.leadership = Elected(store, election, clock=clock, random=random)
+        self.leadership = Elected(store, election, clock=clock, random=random, era=world.era)
         self.engine = Engine(world, rig.options, leadership=self.leadership)
         self._run = asyncio.create_task(self.engine.run(feed))
 

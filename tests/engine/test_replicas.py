@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from extsync.engine.options import Options
+from extsync.errors import TooManyRequests
 from extsync.kube.lease_timing import CLIENT_GO, Timing
 from extsync.kube.memory import Fault
-from extsync.objects import EndpointSlice
+from extsync.objects import Endpoints, EndpointSlice, Service
 from extsync.seams.virtual import virtual_time
 from tests.engine.replicas import Replicas, assert_in_order
 from tests.engine.support import (
@@ -421,3 +422,28 @@ def slice_marked(stage: Replicas, mark: str) -> dict[str, Any]:
     [slice_] = stage.rig.slice_objects("orders")
     slice_["metadata"]["annotations"]["extsync.dev/written-by"] = mark
     return stage.rig.store.put(EndpointSlice, slice_)
+
+
+@virtual_time
+async def test_older_data_show_in_a_renewal_although_watches_go_on_too_late_to_see_it() -> None:
+    """Whoever leads renews its Lease all the time; so what else it has read is read anew, too."""
+    stage = Replicas()
+    stage.up(A)
+    async with stage.running():
+        first = stage.start(orders(A))
+        await stage.led("orders", within=70.0)
+        rig = stage.rig
+        await rig.until(rig.agree("orders", ready(A)), within=PERIOD)
+        rig.store.remove(Endpoints, NAMESPACE, "orders")
+        backup = rig.store.backup()
+        await rig.until(rig.agree("orders", ready(A)), within=2)
+        await rig.clock.sleep(10)
+        busy = Fault(error=TooManyRequests("busy", retry_after=1.0))
+        first.faults = lambda verb, kind, at: busy if verb in ("list", "watch") else None
+        rig.store.restore(backup)
+        await rig.clock.sleep(10)
+        for number in range(100):
+            body = {"metadata": {"name": f"o{number}", "namespace": NAMESPACE}, "spec": {"ports": [{"port": 1}]}}
+            rig.store.put(Service, body)
+        first.faults = lambda verb, kind, at: None
+        await rig.until(rig.agree("orders", ready(A)), within=2 * 61.0)

@@ -200,6 +200,14 @@ async def test_a_429_about_one_object_leaves_all_others_alone_and_is_tried_ever_
 # ---- back with older data --------------------------------------------------------------------------------------------
 
 
+def overtake(rig: Rig) -> None:
+    """Somebody writes so much that the version of the lost data is reached again."""
+    for number in range(100):
+        rig.store.put(
+            Service, {"metadata": {"name": f"o{number}", "namespace": NAMESPACE}, "spec": {"ports": [{"port": 1}]}}
+        )
+
+
 @pytest.mark.parametrize(("away", "overtaken"), [(0.0, False), (90.0, False), (90.0, True)])
 @virtual_time
 async def test_older_data_is_brought_up_to_date_within_a_minute(away: float, overtaken: bool) -> None:
@@ -216,10 +224,8 @@ async def test_older_data_is_brought_up_to_date_within_a_minute(away: float, ove
         await rig.clock.sleep(1)
         rig.faults = always(Fault(error=REFUSED)) if away else None
         rig.store.restore(backup)
-        for number in range(100 if overtaken else 0):
-            rig.store.put(
-                Service, {"metadata": {"name": f"o{number}", "namespace": NAMESPACE}, "spec": {"ports": [{"port": 1}]}}
-            )
+        if overtaken:
+            overtake(rig)
         await rig.clock.sleep(away)
         rig.faults = None
         await rig.until(rig.agree("orders", ready(A, B)), within=SOON)
@@ -230,6 +236,23 @@ async def test_older_data_is_brought_up_to_date_within_a_minute(away: float, ove
             await rig.clock.sleep(900)
         assert not writes
         assert rig.published("orders") == ready(A, B)
+
+
+@virtual_time
+async def test_older_data_show_in_the_answer_to_a_write_although_watches_go_on_too_late_to_see_it() -> None:
+    rig = Rig()
+    async with rig.running(plain("orders", A), plain("carts", A)):
+        await rig.until(rig.agree("carts", ready(A)), within=2)
+        backup = rig.store.backup()
+        for address in (B, C, B, C):
+            rig.manifests.put(plain("orders", A), plain("carts", address))
+            await rig.until(rig.agree("carts", ready(address)), within=2)
+        await rig.clock.sleep(1)
+        rig.store.restore(backup)
+        rig.manifests.put(plain("orders", A, B), plain("carts", C))
+        await rig.until(rig.agree("orders", ready(A, B)), within=0.5)
+        overtake(rig)
+        await rig.until(rig.agree("carts", ready(C)), within=2 * SOON)
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------

@@ -93,7 +93,8 @@ class Replica:
             create_source=self._world.create_source,
         )
         election = Election(namespace=LEASES, owner=self.owner, identity=process.name, shards=self._shards)
-        self._elected = Elected(store, election, clock=self.clock, random=seams.random) if self._shards else None
+        if self._shards:
+            self._elected = Elected(store, election, clock=self.clock, random=seams.random, era=seams.era)
         reader = self._disk.reader()
         feed = ManifestFeed(
             reader,
