@@ -32,6 +32,9 @@ WATCH_GRACE = 10.0
 """Seconds that the server has to end a watch after the time-out that it was given."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 """What to accept where the objects of a list are of no interest."""
+_WRITES = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Ignore"}
+"""The query of a create or an update. By default the server reads the body strictly to warn of fields that it does not
+know; nobody would hear it here, and it drops them either way."""
 REMEMBERED = 20_000
 """Objects of which it is remembered that they have no fields but known ones."""
 
@@ -126,7 +129,7 @@ class KubeStore:
             _path(type(obj), metadata.namespace),
             what=what,
             deadline=timeout,
-            query={"fieldManager": FIELD_MANAGER},
+            query=_WRITES,
             is_write=True,
             body=codec.encode(obj),
         )
@@ -149,7 +152,7 @@ class KubeStore:
                 path,
                 what=what,
                 deadline=left,
-                query={"fieldManager": FIELD_MANAGER},
+                query=_WRITES,
                 is_write=True,
                 body=body,
             )

@@ -96,7 +96,7 @@ async def test_writes_tell_the_server_who_writes_and_how_long_it_may_take(api: F
         await store.create(OBJECT, timeout=7.5)
         await store.delete(EndpointSlice, "shop", "orders-1", uid="u", resource_version="7", timeout=3)
     assert api.asked == [
-        f"POST {PATH}?fieldManager=extsync&timeout=7500ms",
+        f"POST {PATH}?fieldManager=extsync&fieldValidation=Ignore&timeout=7500ms",
         f"DELETE {PATH}/orders-1?fieldManager=extsync&timeout=3000ms",
     ]
     assert api.bodies[1]["preconditions"] == {"uid": "u", "resourceVersion": "7"}
