@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic.alias_generators import to_snake
 
 from extsync import __version__
 from extsync.config.settings import Settings
@@ -26,9 +27,15 @@ def test_helm_lint_has_nothing_to_say(helm: Helm, values: dict[str, Any]) -> Non
         ({"replica": 3}, "replica"),
         ({"replicas": 2, "leaderElection": False}, "replicas: without leaderElection"),
         ({"image": {"digest": "latest"}}, "/image/digest"),
-        ({"settings": {"listen": ":80"}}, "/settings/listen"),
         ({"settings": {"logFromat": "json"}}, "logFromat"),
-        ({"env": [{"name": "EXTSYNC_FILE_ROOTS", "value": "/"}]}, "/env/0/name"),
+        ({"settings": {"logLevel": "loud"}}, "/settings/logLevel"),
+        ({"settings": {"maxFreeze": "10"}}, "/settings/maxFreeze"),
+        ({"settings": {"shards": 4}, "leaderElection": False, "replicas": 1}, "settings.shards: "),
+        ({"env": [{"name": "EXTSYNC_OWNER", "value": 5}]}, "/env/0/value"),
+        ({"manifests": {"a.yaml": ""}, "existingConfigMap": "mine"}, "manifests and existingConfigMap: "),
+        ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "podLabels: app.kubernetes.io/name: "),
+        ({"rbac": {"namespaces": ["Shop"]}}, "/rbac/namespaces/0"),
+        ({"fullnameOverride": "my.extsync"}, "/fullnameOverride"),
         ({"manifests": {"../etc": ""}}, "'/manifests'"),
         ({"serviceMonitor": {"interval": "often"}}, "/serviceMonitor/interval"),
         ({"secrets": ["consul"]}, "/secrets/0"),
@@ -40,6 +47,27 @@ def test_values_that_cannot_be_meant_are_refused_with_their_place(
     done = helm("template", "extsync", CHART, "--values", "-", stdin=yaml.safe_dump(values))
     assert done.returncode == 1
     assert place in done.stderr
+
+
+SET_BY_THE_CHART = ("fileRoots", "leaderElection", "leaseNamespace", "listen", "manifestVariables", "namespaces")
+
+
+@pytest.mark.parametrize("key", SET_BY_THE_CHART)
+def test_a_setting_that_the_chart_sets_is_refused_with_what_to_say_in_its_place(helm: Helm, key: str) -> None:
+    variable = f"EXTSYNC_{to_snake(key).upper()}"
+    for values, place in (
+        ({"settings": {key: "mine"}}, f"settings.{key}: the chart sets it: "),
+        ({"env": [{"name": variable, "value": "mine"}]}, f"env: {variable}: the chart sets it: "),
+    ):
+        done = helm("template", "extsync", CHART, "--values", "-", stdin=yaml.safe_dump(values))
+        assert done.returncode == 1
+        assert place in done.stderr
+
+
+def test_values_may_be_taken_away(helm: Helm) -> None:
+    """As a chart that has this one for a dependency does it: null takes away what values.yaml has."""
+    names = ("settings", "manifests", "env", "secrets", "podLabels", "affinity")
+    assert one(template(helm, dict.fromkeys(names)), "Deployment") == one(template(helm, {}), "Deployment")
 
 
 def test_the_schema_knows_every_value_that_there_is() -> None:
@@ -113,6 +141,19 @@ def test_secrets_are_mounted_where_manifests_may_name_files(helm: Helm) -> None:
     assert {"/etc/extsync/secrets/consul", "/etc/extsync/secrets/web.tls"} < places
     roots = next(variable["value"] for variable in container["env"] if variable["name"] == "EXTSYNC_FILE_ROOTS")
     assert all(place.startswith(f"{roots}/") for place in places)
+
+
+def test_secrets_of_similar_names_are_volumes_of_their_own(helm: Helm) -> None:
+    objects = template(helm, {"secrets": [{"name": "web.tls"}, {"name": "web-tls"}, {"name": "n" * 253}]})
+    volumes = one(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert [volume["secret"]["secretName"] for volume in volumes[1:]] == ["web.tls", "web-tls", "n" * 253]
+    assert len({volume["name"] for volume in volumes}) == 4
+    assert max(len(volume["name"]) for volume in volumes) < 64
+
+
+def test_a_text_keeps_its_indentation(helm: Helm) -> None:
+    [text] = one(template(helm, {"manifests": {"a.yaml": "\n  a:\n    b: 1\n"}}), "ConfigMap")["data"].values()
+    assert yaml.safe_load(text) == {"a": {"b": 1}}
 
 
 def test_two_releases_in_one_namespace_have_nothing_in_common(helm: Helm) -> None:
