@@ -6,6 +6,7 @@ extsync keeps a Service. It is never compared and never a reason to write.
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +14,9 @@ import msgspec
 from extsync.objects import WRITTEN_BY_ANNOTATION, Endpoints, EndpointSlice, KubeObject
 
 K = TypeVar("K", bound=KubeObject)
+
+_NUMBER = re.compile("[0-9]{1,18}")
+"""Anybody may write an annotation, and Python refuses numbers of thousands of digits with an error."""
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +34,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     def parse(cls, text: str) -> Stamp | None:
         """The stamp that ``text`` says; None where it says none."""
         parts = text.split("/")
-        if len(parts) != 4 or not all(parts) or not (parts[2].isascii() and parts[2].isdigit()):
+        if len(parts) != 4 or not all(parts) or not _NUMBER.fullmatch(parts[2]):
             return None
         return cls(namespace=parts[0], lease=parts[1], transitions=int(parts[2]), identity=parts[3])
 

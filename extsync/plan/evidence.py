@@ -39,6 +39,9 @@ MOST_SOURCES = 64
 
 _DIGEST = 4
 
+_MOST_WRITES = 1 << 53
+"""Numbers that no installation reaches, and to which one more can be added."""
+
 _NO_DATE = 253402300800.0
 """The wall-clock time from which on there are no dates: the year 10000."""
 
@@ -130,7 +133,7 @@ def parse(text: str) -> Evidence | None:
         evidence = msgspec.json.decode(text, type=Evidence)
     except (msgspec.MsgspecError, UnicodeEncodeError):
         return None
-    return evidence if 0.0 <= evidence.since < _NO_DATE else None
+    return evidence if 0.0 <= evidence.since < _NO_DATE and evidence.number < _MOST_WRITES else None
 
 
 def newest(objects: Iterable[EndpointSlice | Endpoints]) -> Evidence:

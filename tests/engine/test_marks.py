@@ -47,6 +47,14 @@ def test_a_stamp_that_is_gone_is_a_writer_only_where_extsync_itself_wrote_last(
     assert marks.look([slice_of(None, *managers)], "mine") == found
 
 
+@pytest.mark.parametrize("text", ["", "mine", "a/b/c/d", "a/b/-1/d", "a/b/1/", "a/b/" + "9" * 5000 + "/d"])
+def test_a_stamp_that_somebody_made_up_is_none(text: str) -> None:
+    marks = Marks()
+    marks.wrote(slice_of("mine"))
+    metadata = replace(slice_of("mine").metadata, annotations={WRITTEN_BY_ANNOTATION: text})
+    assert marks.look([replace(slice_of("mine"), metadata=metadata)], "mine") == ()
+
+
 def test_another_replica_by_the_same_namespace_is_none() -> None:
     marks = Marks()
     marks.wrote(slice_of("mine"))

@@ -97,7 +97,18 @@ def test_of_too_many_steps_the_oldest_count_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"number": "x"}', '{"left": {"a": [[1]]}}', "\udcff", '{"since": 1e300}', '{"since": -1}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"number": "x"}',
+        '{"number": 1' + "0" * 4000 + "}",
+        '{"left": {"a": [[1]]}}',
+        "\udcff",
+        '{"since": 1e300}',
+        '{"since": -1}',
+    ],
 )
 def test_what_somebody_made_of_it_is_no_evidence(text: str) -> None:
     assert parse(text) is None
