@@ -12,7 +12,7 @@ from extsync.cli.main import EXIT_FAILED, EXIT_NOT_READY, EXIT_OK
 from extsync.cli.manifests import load_all
 from extsync.cli.output import Progress, printable, table, write_document
 from extsync.cli.world import cluster, settings_of
-from extsync.config.networks import limits_of
+from extsync.config.limiting import limits_of
 from extsync.config.settings import Settings
 from extsync.engine.once import Once
 from extsync.engine.passes import OnceOptions, ServiceResult, Step

@@ -14,7 +14,7 @@ from extsync.cli.main import EXIT_FAILED, EXIT_OK
 from extsync.cli.output import printable, write_document
 from extsync.cli.running import told_by
 from extsync.cli.world import settings_of
-from extsync.config.networks import limits_of
+from extsync.config.limiting import limits_of
 from extsync.config.settings import Settings
 from extsync.doctor.examine import examine
 from extsync.doctor.findings import CLUSTER, Finding, Severity, count

@@ -14,7 +14,7 @@ from extsync.cli.manifests import namespace_of
 from extsync.cli.output import printable
 from extsync.cli.world import cluster, settings_of
 from extsync.config.dump import to_text
-from extsync.config.networks import limits_of
+from extsync.config.limiting import limits_of
 from extsync.config.settings import Settings
 from extsync.engine.cluster_ranges import read_ranges
 from extsync.engine.importing import read_all, read_named

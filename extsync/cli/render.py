@@ -12,7 +12,7 @@ from extsync.cli.manifests import load_all
 from extsync.cli.objects import comparable
 from extsync.cli.output import write_document
 from extsync.cli.world import settings_of, world_of
-from extsync.config.networks import limits_of
+from extsync.config.limiting import limits_of
 from extsync.config.settings import Settings
 from extsync.engine.offline import objects_of, render
 from extsync.engine.passes import OnceOptions, ServiceResult

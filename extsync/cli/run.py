@@ -17,7 +17,7 @@ from extsync.cli.leading import check_election, leadership_of
 from extsync.cli.levels import Levels, follow
 from extsync.cli.manifests import namespace_of
 from extsync.cli.world import cluster, settings_of
-from extsync.config.networks import limits_of
+from extsync.config.limiting import limits_of
 from extsync.config.settings import DEFAULT_OWNER, Settings
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import FileManifests, ManifestFeed

@@ -41,7 +41,7 @@ def _limits(args: argparse.Namespace) -> Limits:
     """Those of the settings; without any they are the usual ones, and what reads settings need not be imported."""
     if args.config is None and not any(name.startswith("EXTSYNC_") for name in os.environ):
         return USUAL
-    from extsync.config.networks import limits_of
+    from extsync.config.limiting import limits_of
     from extsync.config.settings import load_settings
 
     return limits_of(load_settings(args.config))

@@ -1,4 +1,4 @@
-"""Networks, directories and variables as settings name them, and what they come to together: the limits of inputs."""
+"""Networks, directories and variables as settings name them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ import json
 import os
 import re
 from ipaddress import IPv6Network, ip_network
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from extsync.address_policy import AddressRules, ClusterRanges, Lists
 from extsync.config.block import Block
 from extsync.config.faults import shown
 from extsync.config.values import Items
-from extsync.file_roots import FileRoots
-from extsync.limits import Limits
-from extsync.variables import Variables
-
-if TYPE_CHECKING:
-    from extsync.config.settings import Settings
 
 _MAPPED_BITS = 96
 _VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
@@ -86,23 +79,3 @@ class NamespaceNetworks(Block):
 
     published: NetworkLists = Field(default_factory=NetworkLists)
     contacted: NetworkLists = Field(default_factory=NetworkLists)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What the settings say of addresses, files and variables."""
-    own = settings.namespace_cidrs.items()
-    return Limits(
-        rules=AddressRules(
-            published=Lists(settings.allowed_cidrs, settings.denied_cidrs),
-            contacted=Lists(settings.contact_allowed_cidrs, settings.contact_denied_cidrs),
-            published_in=tuple((name, _lists(networks.published)) for name, networks in own),
-            contacted_in=tuple((name, _lists(networks.contacted)) for name, networks in own),
-        ),
-        ranges=ClusterRanges(settings.pod_cidrs, settings.service_cidrs, settings.node_cidrs),
-        roots=FileRoots(settings.file_roots),
-        variables=Variables(settings.manifest_variables),
-    )
-
-
-def _lists(lists: NetworkLists) -> Lists:
-    return Lists(lists.allowed, lists.denied)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from extsync.address_policy import AddressRules, ClusterRanges, Lists
-from extsync.config.networks import limits_of
+from extsync.config.limiting import limits_of
 from extsync.config.settings import load_settings
 from extsync.errors import ConfigError
 from extsync.file_roots import FileRoots
