@@ -108,7 +108,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         assert pipe is not None
         pipe.close()
     try:
-        process.wait(timeout=10)
+        process.wait(timeout=50)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=50)

@@ -49,7 +49,7 @@ class Running:
         """Ends it without a farewell."""
         self._killed = True
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=50)
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal."""
@@ -57,7 +57,7 @@ class Running:
 
     def wait(self) -> int:
         """Waits for its end and returns its exit status."""
-        return self._process.wait(timeout=10)
+        return self._process.wait(timeout=50)
 
     def __enter__(self) -> Self:
         return self
@@ -69,10 +69,10 @@ class Running:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
-            status = self._process.wait(timeout=10)
+            status = self._process.wait(timeout=50)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=50)
             raise
         if error is None:
             assert status == 0, self.log.read_text()

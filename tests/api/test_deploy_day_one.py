@@ -129,5 +129,5 @@ def health(port: int) -> int:
 
 
 def scrape(port: int) -> bytes:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         return bytes(answer.read())

@@ -98,7 +98,7 @@ def running(folder: Path, *arguments: str | Path, **variables: str) -> Iterator[
         yield process.pid, log
     finally:
         process.terminate()
-        assert process.wait(timeout=20) == 0, log.read_text()
+        assert process.wait(timeout=50) == 0, log.read_text()
 
 
 @pytest.mark.parametrize("kubeconfig", ["plugin"], indirect=True)

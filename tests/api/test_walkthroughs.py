@@ -133,7 +133,7 @@ class Walk:
             raise
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+            process.wait(timeout=50)
 
     def _command(self, script: str) -> list[str]:
         return [*self._networks.command, "bash", "-euo", "pipefail", "-c", script]

@@ -55,9 +55,9 @@ def test_it_shows_the_page_while_it_goes_on() -> None:
     with subprocess.Popen([COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         [url] = [line.removeprefix("The page: ").strip() for line in islice(process.stdout, 4) if "The page: " in line]
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             assert b"<title>extsync</title>" in answer.read()
-        with urllib.request.urlopen(f"{url}api/v1/services", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}api/v1/services", timeout=30) as answer:
             assert answer.status == 200
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)

@@ -83,7 +83,7 @@ class BackgroundBuild:
         if self._build is not None:
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.killpg(self._build.pid, signal.SIGTERM)
-            self._build.wait(timeout=10)
+            self._build.wait(timeout=50)
 
     def _do_without(self, reason: str) -> None:
         if self._must_run:

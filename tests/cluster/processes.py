@@ -88,7 +88,7 @@ class Component:
         """
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=50)
             self._process = None
 
     def send(self, number: int) -> None:

@@ -22,8 +22,12 @@ LOOPBACK = "127.0.0.1"
 LONG = Timing(period=60.0, timeout=30.0, failure_threshold=1)
 """For what is decided by what the listener does: the deadline plays no part."""
 
-SHORT = Timing(period=60.0, timeout=0.2, failure_threshold=1)
-"""For listeners that leave the prober waiting: nothing but the deadline can end it."""
+SHORT = Timing(period=10.0, timeout=0.2, failure_threshold=1)
+"""For listeners that leave the prober waiting: nothing but the deadline can end it. The period is for a machine that
+stands still just then, which is no evidence."""
+
+HALFWAY = Timing(period=10.0, timeout=1.0, failure_threshold=1)
+"""The same for listeners that have something to do first."""
 
 Handler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -14,6 +14,7 @@ from extsync.health.base import Check, Request
 from extsync.health.target import Probe, Target, Timing
 from extsync.model import Health
 from tests.health.listeners import (
+    HALFWAY,
     LONG,
     LOOPBACK,
     SHORT,
@@ -71,7 +72,7 @@ async def test_a_server_that_drips_its_body_times_out_where_the_body_matters(pro
     async with listening(endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x", pause=0.02)) as port:
         assert await probing.passes(http(), port)
         check = http(expectedBody="fine")
-        assert await probing.failure(check, port, timing=SHORT) == "timed out after 0.2 s waiting for the body"
+        assert await probing.failure(check, port, timing=HALFWAY) == "timed out after 1 s waiting for the body"
 
 
 async def test_endless_headers_and_bodies_end_at_their_limit(probing: Live) -> None:

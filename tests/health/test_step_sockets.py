@@ -20,6 +20,7 @@ from extsync.health.target import Timing
 from extsync.health.tls import Tls
 from tests.health.certificates import Authority, server_context
 from tests.health.listeners import (
+    HALFWAY,
     LONG,
     LOOPBACK,
     SHORT,
@@ -119,8 +120,8 @@ async def test_a_reset_or_an_end_at_each_step_of_a_login_fails(probing: Live) ->
         writer.transport.abort()
 
     async with listening(greeting(mysql_greeting())) as port:
-        reason = await probing.failure(mysql(), port, timing=SHORT)
-        assert reason == "timed out after 0.2 s waiting for the answer to the login"
+        reason = await probing.failure(mysql(), port, timing=HALFWAY)
+        assert reason == "timed out after 1 s waiting for the answer to the login"
     async with listening(close_after_login) as port:
         assert await probing.failure(mysql(), port) == "connection closed before the answer to the login"
     async with listening(reset_after_login) as port:
@@ -268,8 +269,8 @@ async def test_a_datagram_without_the_right_answer_times_out(
     probing: Live, answers: tuple[bytes, ...], came: str
 ) -> None:
     with responder(*answers) as port:
-        reason = await probing.failure(udp(), port, timing=SHORT)
-        assert reason == f"timed out after 0.2 s waiting for 'pong'{came}"
+        reason = await probing.failure(udp(), port, timing=HALFWAY)
+        assert reason == f"timed out after 1 s waiting for 'pong'{came}"
 
 
 async def test_a_port_without_anybody_is_unreachable_at_once(probing: Live) -> None:

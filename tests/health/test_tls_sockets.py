@@ -13,7 +13,7 @@ import pytest
 
 from extsync.health.http import HttpCheck
 from tests.health.certificates import Authority, Certificate, server_context
-from tests.health.listeners import SHORT, Live, answering, closing, greeting, listening, resetting, silent
+from tests.health.listeners import HALFWAY, SHORT, Live, answering, closing, greeting, listening, resetting, silent
 from tests.health.support import http
 
 pytestmark = [
@@ -129,8 +129,8 @@ async def test_a_server_that_is_silent_after_the_handshake_times_out(
     probing: Live, authority: Authority, good: Certificate
 ) -> None:
     async with listening(silent, tls=server_context(good)) as port:
-        reason = await probing.failure(https(authority), port, timing=SHORT)
-        assert reason == "timed out after 0.2 s waiting for headers"
+        reason = await probing.failure(https(authority), port, timing=HALFWAY)
+        assert reason == "timed out after 1 s waiting for headers"
 
 
 async def test_a_server_that_closes_after_the_handshake_fails(

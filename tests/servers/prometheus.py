@@ -69,5 +69,5 @@ class Prometheus(Server):
         return {rule["name"]: rule["state"] for rule in rules}
 
     def _get(self, what: str, **asked: str) -> Any:
-        with urlopen(f"{self.url}/api/v1/{what}?{urlencode(asked)}", timeout=10) as answer:
+        with urlopen(f"{self.url}/api/v1/{what}?{urlencode(asked)}", timeout=30) as answer:
             return json.load(answer)["data"]

@@ -85,7 +85,7 @@ def test_consul_takes_clients_with_a_certificate_only(make_consul: Callable[...,
         send("GET", url, ca_file=authority.certificate)
     context = ssl.create_default_context(cafile=authority.certificate)
     context.load_cert_chain(*authority.issue("client"))
-    with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+    with urllib.request.urlopen(url, context=context, timeout=30) as answer:
         assert answer.status == 200
 
 

@@ -110,7 +110,7 @@ async def test_an_address_that_leaves_in_the_middle_of_an_attempt_times_out(netw
         listener.setblocking(False)
         port = listener.getsockname()[1]
         async with live() as probing:
-            timing = Timing(period=60.0, timeout=0.5, failure_threshold=1)
+            timing = Timing(period=60.0, timeout=2.0, failure_threshold=1)
             probing.prober.upsert([Target("it", (Probe(http(), timing, HOST, port),), immediate=True)])
             connection, _ = await asyncio.get_running_loop().sock_accept(listener)
             accepted.enter_context(connection)
@@ -118,7 +118,7 @@ async def test_an_address_that_leaves_in_the_middle_of_an_attempt_times_out(netw
             networks.far(f"addr del {HOST} dev lo")
             connection.close()  # whose farewell has no way back
             reason = (await becomes(probing, Health.UNHEALTHY)).reason
-            assert reason == f"httpGet http://{HOST}:{port}/: timed out after 0.5 s waiting for headers"
+            assert reason == f"httpGet http://{HOST}:{port}/: timed out after 2 s waiting for headers"
 
 
 @in_own_network
