@@ -68,7 +68,7 @@ def test_addresses_of_services_pods_and_nodes_are_set_aside_with_an_event_and_th
     with Running("-f", path, kubeconfig=extsync_kubeconfig, log=tmp_path / "run.log"):
         wait_for(lambda: cluster.ready() == {GOOD: True}, "the one that is allowed")
         wait_for(lambda: denials(cluster).count("source 'rack'") == 3, "an event that names the three others")
-        assert cluster.split() == ({GOOD}, set())
+        wait_for(lambda: cluster.split() == ({GOOD}, set()), "Endpoints with that one alone")
         told = denials(cluster)
         assert f"{service}: {service} is in " in told
         assert "a Service network of the cluster" in told

@@ -229,4 +229,5 @@ def test_a_replica_that_asks_no_lease_is_told_of_by_itself_and_by_the_one_that_d
         by_lease = f"{elected} holds Lease {stage.cluster.namespace}/extsync-default"
         wait_for(lambda: any(by_lease in text for text in told()), "word of the elected one")
         wait_for(lambda: any("it has no leader election" in text for text in told()), "word of the other one")
-    assert "another extsync with owner id 'default' writes it as well" in log.read_text()
+        said = "another extsync with owner id 'default' writes it as well"
+        wait_for(lambda: said in log.read_text(), "the same in the log")
