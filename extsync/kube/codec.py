@@ -7,11 +7,11 @@ for what is not an object of that kind.
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Generic, cast
+from typing import Generic, cast
 
 import msgspec
 
+from extsync.kube.decoding import decoded
 from extsync.kube.status import Status, error_of
 from extsync.kube.store import WatchEvent, WatchType
 from extsync.objects import K, KubeObject
@@ -57,14 +57,9 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
-@functools.cache
-def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(type_)
-
-
 def decode(kind: type[K], data: bytes | msgspec.Raw) -> K:
     """One object."""
-    found = cast(K, _decoder(kind).decode(data))
+    found = cast(K, decoded(data, kind))
     if found.kind not in (None, kind.__name__):
         raise msgspec.ValidationError(f"expected a {kind.__name__}, got a {found.kind}")
     return found
@@ -72,23 +67,23 @@ def decode(kind: type[K], data: bytes | msgspec.Raw) -> K:
 
 def decode_list(kind: type[K], data: bytes) -> Page[K]:
     """One page of a list of objects."""
-    found: _List[K] = _decoder(_List[kind]).decode(data)  # type: ignore[valid-type]
+    found: _List[K] = decoded(data, _List[kind])  # type: ignore[valid-type]
     return Page(found.items or (), found.metadata.resource_version, found.metadata.continue_)
 
 
 def decode_version(data: bytes) -> str:
     """The version of a list, whatever is in it."""
-    found: _Versioned = _decoder(_Versioned).decode(data)
+    found: _Versioned = decoded(data, _Versioned)
     return found.metadata.resource_version
 
 
 def decode_event(kind: type[K], line: bytes) -> WatchEvent[K]:
     """One line of a watch. Raises the StoreError that an ERROR event stands for."""
-    event: _Event = _decoder(_Event).decode(line)
+    event: _Event = decoded(line, _Event)
     if event.type == "ERROR":
-        raise error_of(_decoder(Status).decode(event.object), f"watch {kind.PLURAL}")
+        raise error_of(decoded(event.object, Status), f"watch {kind.PLURAL}")
     if event.type == "BOOKMARK":
-        metadata = _decoder(_Bookmark).decode(event.object).metadata
+        metadata = decoded(event.object, _Bookmark).metadata
         ended = (metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true"
         return WatchEvent(WatchType.BOOKMARK, metadata.resource_version, initial_end=ended)
     obj = decode(kind, event.object)

@@ -6,12 +6,13 @@ ask about themselves, and only a few about others.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from extsync.errors import Unavailable
 from extsync.kube.access import Access
+from extsync.kube.decoding import decoded
 from extsync.kube.transport import Transport
 from extsync.seams import Clock, Dialer
 
@@ -159,6 +160,6 @@ def _attributes(right: Right) -> dict[str, str]:
 
 def _decode(answer: bytes | msgspec.Raw, kind: type[_A], what: str) -> _A:
     try:
-        return msgspec.json.decode(answer, type=kind)
+        return cast(_A, decoded(answer, kind))
     except msgspec.DecodeError as error:
         raise Unavailable(f"{what}: the answer is not from a Kubernetes API or cut off: {error}") from error

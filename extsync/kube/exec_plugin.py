@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from extsync.errors import ConfigError
+from extsync.kube.decoding import decoded
 
 _SAID_LIMIT = 500
 
@@ -100,7 +101,7 @@ class ExecPlugin:
             raise ConfigError(f"{self} is not installed or not in PATH{hint}")
         output = await self._run(program)
         try:
-            answer = msgspec.json.decode(output, type=_Answer)
+            answer: _Answer = decoded(output, _Answer)
         except msgspec.DecodeError as error:
             raise ConfigError(f"{self} did not answer with an ExecCredential: {error}") from error
         if answer.kind != "ExecCredential" or answer.api_version != self._config.api_version:

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from extsync.errors import TooLarge, Unavailable
+from extsync.kube.decoding import decoded
 from extsync.kube.transport import Transport
 
 PROTOCOLS: Final = ("v5.channel.k8s.io", "v4.channel.k8s.io")
@@ -78,7 +79,7 @@ class _Result(msgspec.Struct):
 
 def _failure(said: bytes, what: str) -> str:
     try:
-        result = msgspec.json.decode(said, type=_Result)
+        result: _Result = decoded(said, _Result)
     except msgspec.DecodeError as error:
         raise Unavailable(f"{what}: the answer is not from a Kubernetes API or cut off: {error}") from error
     return "" if result.status == "Success" else result.message or result.reason or "it failed"

@@ -21,6 +21,7 @@ from extsync.errors import (
     Unauthorized,
     Unavailable,
 )
+from extsync.kube.decoding import decoded
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +111,7 @@ def _conflict(status: Status, text: str) -> StoreError:
 def read_status(code: int, body: bytes, content_type: str) -> Status:
     """The Status that an answer with an error ``code`` stands for, also where a proxy gave it and it has none."""
     try:
-        found = msgspec.json.decode(body, type=Status)
+        found: Status = decoded(body, Status)
     except msgspec.DecodeError:
         return Status(code=code, message=f"HTTP {code}, {_excerpt(body, content_type)}")
     # Within an answer it is HTTP's own code that counts: an object that is no Status has none.

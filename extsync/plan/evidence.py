@@ -131,7 +131,7 @@ def parse(text: str) -> Evidence | None:
     """What an annotation says; None where that is not to be understood, as after somebody edited it."""
     try:
         evidence = msgspec.json.decode(text, type=Evidence)
-    except (msgspec.MsgspecError, UnicodeEncodeError):
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return None
     return evidence if 0.0 <= evidence.since < _NO_DATE and evidence.number < _MOST_WRITES else None
 

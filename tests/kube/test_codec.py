@@ -115,8 +115,20 @@ def test_any_other_error_inside_the_stream_promises_nothing() -> None:
         codec.decode_event(Service, raw({"type": "ERROR", "object": {"code": 500, "message": "etcdserver: no leader"}}))
 
 
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b'{"metadata": 1}', b"<html>", b'{"type": "NEW", "object": {"metadata": {}}}']
+    "data",
+    [
+        b"",
+        b"{",
+        b'{"metadata": 1}',
+        b"<html>",
+        b'{"type": "NEW", "object": {"metadata": {}}}',
+        b'{"type": "ADDED", "object": {"metadata": {"name": "\xff"}}}',
+        pytest.param(b'{"type": "ADDED", "object": {"x": ' + DEEP + b"}}", id="nested without an end"),
+    ],
 )
 def test_what_is_not_an_event_is_refused(data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):

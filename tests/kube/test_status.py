@@ -99,6 +99,12 @@ def test_retry_after_is_seconds_or_nothing(value: str | None, seconds: float | N
         (b"", "", "HTTP 500, without a word"),
         (b"<p>x</p>", "", "HTTP 500, and a web page"),
         (b"\xff\xfe", "text/plain", "HTTP 500, "),
+        (
+            b'{"message": "gesperrt f\xfcr alle"}',
+            "application/json",
+            'HTTP 500, {"message": "gesperrt f\N{REPLACEMENT CHARACTER}r',
+        ),
+        (b'{"x": ' + b"[" * 100_000, "application/json", 'HTTP 500, {"x": [[['),
         (b"x" * 5000, "text/plain", "HTTP 500, " + "x" * 300),
     ],
 )

@@ -108,6 +108,7 @@ def test_of_too_many_steps_the_oldest_count_as_one() -> None:
         "\udcff",
         '{"since": 1e300}',
         '{"since": -1}',
+        pytest.param('{"x": ' + "[" * 100_000 + "]" * 100_000 + "}", id="nested without an end"),
     ],
 )
 def test_what_somebody_made_of_it_is_no_evidence(text: str) -> None:
