@@ -19,6 +19,9 @@ from extsync.web.documents import Problem
 TIMEOUT: Final = 10.0
 """Seconds that an answer may take."""
 
+MOST: Final = 64 << 20
+"""Bytes of an answer: many times what one page of services, or one service, comes to."""
+
 _CURE: Final = (
     "; where it runs in a cluster: --via-cluster NAMESPACE/SERVICE, or kubectl port-forward deployment/extsync 9440; "
     "elsewhere name it with --server"
@@ -56,7 +59,7 @@ class Running:
         url = self._server.joinpath("api", "v1", *path)
         try:
             async with self._session.get(url, params={name: value for name, value in query.items() if value}) as answer:
-                body = await answer.read()
+                body = await _body(answer)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ExtsyncError(f"{self.place}: {_why(error)}{_CURE}") from error
         shown = url.with_user(None)
@@ -64,21 +67,32 @@ class Running:
             raise NotKept(_problem(body) or f"{shown}: not found; is that extsync's status port?")
         if answer.status != 200:
             raise ExtsyncError(f"{shown}: {answer.status} {_problem(body) or answer.reason}")
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ExtsyncError(f"{shown}: no answer of extsync's status API: {error}") from error
+        return document(body, kind, place=str(shown))
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > MOST:
+            raise aiohttp.ClientPayloadError(f"more than {MOST >> 20} MiB")
+    return bytes(body)
+
+
+def document(body: bytes, kind: type[_D], *, place: str) -> _D:
+    """The answer ``body`` of whoever is at ``place``; raises ExtsyncError where it is none of the status API."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ExtsyncError(f"{place}: no answer of extsync's status API: {error}") from error
 
 
 def _url(server: str) -> URL:
-    url = None
-    with suppress(ValueError):
-        url = URL(server.rstrip("/"))
-    if url is None or url.scheme not in ("http", "https") or not url.host:
-        raise UsageError(
-            "--server: that is no URL of a status port: write http://HOST:PORT, as in http://127.0.0.1:9440"
-        )
-    return url.with_query(None).with_fragment(None)
+    with suppress(ValueError):  # a wrong host shows only where it is used
+        url = URL(server.rstrip("/")).with_query(None).with_fragment(None)
+        if url.scheme in ("http", "https") and str(url) and (url.host or "").encode("idna"):
+            return url
+    raise UsageError("--server: that is no URL of a status port: write http://HOST:PORT, as in http://127.0.0.1:9440")
 
 
 def _why(error: aiohttp.ClientError | TimeoutError) -> str:
@@ -98,15 +112,21 @@ def _why(error: aiohttp.ClientError | TimeoutError) -> str:
             return os.strerror(error.os_error.errno).lower()
         case aiohttp.ClientConnectorError():
             return "it cannot be connected to"
+        case aiohttp.TooManyRedirects():
+            return "it redirects without an end"
         case aiohttp.ClientResponseError():
             return "what answers there does not speak HTTP"
-    return str(error) or "the connection ended before the answer"
+        case aiohttp.ClientPayloadError():
+            return "its answer breaks off, or is no answer of extsync's status API"
+        case aiohttp.ServerDisconnectedError():
+            return "the connection was closed without an answer; where it speaks TLS, write https:// for http://"
+    return str(error) or "the connection broke"
 
 
 def _problem(body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=Problem).error
-    except msgspec.MsgspecError:
+        return " ".join(document(body, Problem, place="").error.split())
+    except ExtsyncError:
         return ""
 
 

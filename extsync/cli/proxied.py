@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from extsync.cli.asking import TIMEOUT, NotKept
+from extsync.cli.asking import TIMEOUT, NotKept, document
 from extsync.errors import ExtsyncError, Forbidden, NotFound, StoreError, Unavailable, UsageError, cure
 from extsync.kube.access import load_access
 from extsync.kube.transport import Transport
@@ -87,10 +87,7 @@ class Proxied:
         body = await self._transport.call(
             "GET", f"{self._place.path}/{parts}", what=what, deadline=TIMEOUT, query=asked
         )
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
-            raise ExtsyncError(f"{self._place}: no answer of extsync's status API: {error}") from error
+        return document(body, kind, place=str(self._place))
 
     def _cure(self, error: StoreError) -> str:
         match error:

@@ -7,14 +7,19 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from extsync.cli import asking
 from extsync.cli.world import world_of
 from extsync.engine.desired import Desired
 from extsync.engine.manifests import ManifestFeed
 from extsync.engine.options import Options
 from extsync.engine.run import Engine
+from extsync.errors import ExtsyncError, UsageError
 from extsync.kube.memory import MemoryStore
 from extsync.seams import SystemClock, SystemRandom
+from extsync.web.documents import ProcessDocument
 from extsync.web.server import serving
 from tests.cli.command import COMMAND
 from tests.engine.support import NAMESPACE, A, B, Manifests, manifest, rack
@@ -107,7 +112,12 @@ async def test_nobody_to_ask_is_told_in_one_line_with_what_to_do() -> None:
     ("answer", "said"),
     [
         (b"\x00\x01\x02 no HTTP\r\n\r\n", "what answers there does not speak HTTP"),
-        (b"", "Server disconnected"),
+        (b"", "the connection was closed without an answer; where it speaks TLS, write https:// for http://"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "its answer breaks off"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000, "no answer of extsync's status API"),
+        (b'HTTP/1.1 503 No\r\n\r\n{"error":"a\\n\xff"}', "503 No"),
+        (b'HTTP/1.1 503 No\r\n\r\n{"error":"a\\n\x1b[31m"}', "503 No"),
+        (b'HTTP/1.1 503 No\r\n\r\n{"error":"a\\nb"}', "503 a b"),
         (b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"\xff\x1b"', "no answer of extsync's status API"),
         (b'HTTP/1.1 421 No\r\nContent-Length: 13\r\n\r\n{"error":"x"}', "421 x"),
     ],
@@ -118,21 +128,39 @@ async def test_who_answers_and_is_no_extsync_is_told_without_the_password(answer
         writer.write(answer)
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        asked = Asked(port := server.sockets[0].getsockname()[1])
-        asked.server = f"http://ann:topsecret@127.0.0.1:{port}"
-        status, out, err = await asked("status")
-    assert (status, out) == (1, "")
-    assert err.startswith(f"extsync: http://127.0.0.1:{port}")
-    assert said in err
-    assert "topsecret" not in err
-    assert "\x1b" not in err
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asking.session() as session:
+        place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        running = asking.Running(session, f"http://ann:topsecret@{place}")
+        with pytest.raises(ExtsyncError) as told:
+            await running.ask("status", kind=ProcessDocument)
+    text = str(told.value)
+    assert text.startswith(f"http://{place}")
+    assert said in text
+    assert "topsecret" not in text
+    assert len(text.splitlines()) == 1
 
 
-@pytest.mark.parametrize("server", ["127.0.0.1:9440", "http://", "ftp://x", "http://[::1", "http://x:99999", ""])
+@pytest.mark.parametrize(
+    "server",
+    ["127.0.0.1:9440", "http://", "ftp://x", "http://[::1", "http://x:99999", "http://a..b", "http://xn--", ""],
+)
 async def test_a_server_that_is_no_url_is_a_wrong_argument(server: str) -> None:
-    asked = Asked(1)
-    asked.server = server
-    status, out, err = await asked("status")
-    assert (status, out) == (2, "")
-    assert err.startswith("extsync: --server: that is no URL of a status port: write http://HOST:PORT")
+    async with asking.session() as session:
+        with pytest.raises(UsageError, match="--server: that is no URL of a status port: write http://HOST:PORT"):
+            asking.Running(session, server)
+
+
+async def test_an_answer_without_an_end_is_not_read_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MOST", 1 << 20)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65536)
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", answer)
+    async with TestServer(application) as server, asking.session() as session:
+        with pytest.raises(ExtsyncError, match="its answer breaks off, or is no answer"):
+            await asking.Running(session, str(server.make_url("/"))).ask("status", kind=ProcessDocument)
