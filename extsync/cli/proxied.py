@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from extsync.cli.asking import TIMEOUT, NotKept, document
-from extsync.errors import ExtsyncError, Forbidden, NotFound, StoreError, Unavailable, UsageError, cure
+from extsync.errors import ExtsyncError, Forbidden, NotFound, StoreError, Unauthorized, Unavailable, UsageError, cure
 from extsync.kube.access import load_access
 from extsync.kube.transport import Transport
 from extsync.seams import SystemClock, SystemDialer
@@ -91,6 +91,8 @@ class Proxied:
 
     def _cure(self, error: StoreError) -> str:
         match error:
+            case Unauthorized():
+                return cure(error)
             case Forbidden():
                 return f"; that takes the verb get for {self._place.resource}/proxy in that namespace"
             case Unavailable() if error.connected:

@@ -61,7 +61,7 @@ def examine(cluster: ClusterFacts, of_services: Iterable[ServiceFacts]) -> list[
                 "ApiUnreachable",
                 f"the API server cannot be asked: {cluster.unreachable}",
                 evidence=(cluster.server,),
-                cure="is it the right context (--context, --kubeconfig), and does the server run?",
+                cure="is it the right context (--context, --kubeconfig), is the login valid, and does the server run?",
             )
         ]
     found = [finding for facts in of_services for check in SERVICE_CHECKS for finding in check(facts, cluster)]

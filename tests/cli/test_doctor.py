@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,6 +56,25 @@ def test_an_api_server_that_is_away_is_a_finding_in_every_form(
     assert set(finding) == {"code", "severity", "theme", "about", "summary", "evidence", "cure", "command"}
     assert (finding["code"], finding["severity"]) == ("ApiUnreachable", "error")
     assert finding["command"] == f"kubectl --kubeconfig {path} --context lab cluster-info"
+
+
+@pytest.mark.sockets
+async def test_a_login_that_has_run_out_is_the_one_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And not a want of rights for each of the questions."""
+
+    async def unknown(request: web.Request) -> web.Response:
+        return web.json_response({"kind": "Status", "message": "Unauthorized", "code": 401}, status=401)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", unknown)
+    async with TestServer(application) as server:
+        path = kubeconfig(tmp_path / "kubeconfig", str(server.make_url("/")))
+        flags = ["doctor", "shop/orders", "--server", "none", "--kubeconfig", str(path), "-o", "json"]
+        assert await asyncio.to_thread(main, flags) == 1
+    [finding] = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["code"] == "ApiUnreachable"
+    assert "Unauthorized" in finding["summary"]
+    assert "login" in finding["cure"]
 
 
 # ---- a running extsync -----------------------------------------------------------------------------------------------

@@ -95,7 +95,9 @@ async def test_what_is_not_kept_is_told_from_a_service_that_is_not_there(cluster
 
 
 @pytest.mark.sockets
-@pytest.mark.parametrize(("code", "cure"), [(403, "the verb get for services/proxy"), (503, "listen: :9440")])
+@pytest.mark.parametrize(
+    ("code", "cure"), [(401, "renew the token"), (403, "the verb get for services/proxy"), (503, "listen: :9440")]
+)
 async def test_a_refusal_is_told_with_what_helps(cluster: Cluster, code: int, cure: str) -> None:
     cluster.refuses = code
     status, out, err = await cluster("status", via="extsync/other")

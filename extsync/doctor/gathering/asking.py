@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from extsync.doctor.facts import Seen, Unread
-from extsync.errors import Forbidden, NotFound, StoreError
+from extsync.errors import Forbidden, NotFound, StoreError, Unauthorized
 from extsync.kube.store import Store
 from extsync.objects import K
 from extsync.seams import Clock
@@ -44,7 +44,7 @@ class Asking:
         except NotFound:
             raise
         except StoreError as error:
-            return Unread(str(error), forbidden=isinstance(error, Forbidden))
+            return Unread(str(error), forbidden=isinstance(error, Forbidden) and not isinstance(error, Unauthorized))
 
     async def get(self, kind: type[K], namespace: str, name: str) -> Seen[K | None]:
         """An object, None where there is none."""
