@@ -238,12 +238,13 @@ class Cache(Generic[K]):
         if went_back and self._reached_in == self._read_in:  # else others have noticed it before
             self._era.ended(self._read_in)
             self._read_in = self._era.number
+        in_another_era = self._reached_in != self._read_in
         self._own.settle(version, lost_before=began if went_back else None)
         listed: dict[Key, K] = {}
         for obj in objects:
             listed[obj.key] = obj
             if not self._own.is_stale(obj):
-                self._put(obj)
+                self._put(obj, in_another_era=in_another_era)
         self._own.settle_absent(listed, version)
         for key in self._objects.names():
             if key not in listed and not self._own.holds(key):
@@ -260,12 +261,13 @@ class Cache(Generic[K]):
 
     # ---- the objects ------------------------------------------------------------------------------------------------
 
-    def _put(self, obj: K) -> None:
+    def _put(self, obj: K, *, in_another_era: bool = False) -> None:
+        """Takes over ``obj``. In another era than before, its version may have been that of another state."""
         old = self._objects.get(obj.key)
         new = self._keep(obj)
         if new is None:
             self._take_out(obj.key)
-        elif old is None or not _same_version(old, new):
+        elif old is None or not _same_version(old, new) or (in_another_era and old != new):
             self._objects.put(new)
             self._tell(old, new)
 

@@ -655,6 +655,17 @@ async def test_what_we_wrote_is_lost_with_the_data_that_it_was_in() -> None:
 
 
 @virtual_time
+async def test_the_same_version_is_of_something_else_where_the_data_went_back() -> None:
+    restored = initially(950, added("a", 900, written_by="somebody else"))
+    store = ScriptedStore([*initially(1000, added("a", 900)), Unavailable("cut")], [*restored, 600.0])
+    store.now = "950"
+    changes = Changes()
+    async with running(a_cache(store, on_change=changes), seconds=3) as cache:
+        assert cache.all() == (obj("a", 900, written_by="somebody else"),)
+        assert changes.take() == ["+a", "~a"]
+
+
+@virtual_time
 async def test_what_we_write_while_the_older_data_is_read_stays() -> None:
     restored: list[Step] = [5.0, *initially(50, added("a", 40)), 100.0]
     async with following(added("a", 90), more=[restored]) as (cache, queue):
