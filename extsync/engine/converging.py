@@ -9,7 +9,7 @@ from extsync.engine.keepers import Keepers
 from extsync.engine.passes import OnceOptions, Step, Work
 from extsync.engine.planning import Planner
 from extsync.engine.snapshot import Snapshot
-from extsync.engine.telling import describe, failure, find
+from extsync.engine.telling import describe, failure, find, in_vain
 from extsync.engine.world import World
 from extsync.errors import (
     AlreadyExists,
@@ -22,6 +22,7 @@ from extsync.errors import (
     TooManyRequests,
     Unavailable,
 )
+from extsync.kube.answered import is_in_vain
 from extsync.kube.flow import Backoff
 from extsync.kube.writer import Writer, Written
 from extsync.objects import FIELD_MANAGER, Service
@@ -76,6 +77,9 @@ class Converger:
                 reasons += [f"{describe(one.change)}: its writes per minute are used up" for one in written.deferred]
                 if not reasons and written.skipped:  # a namespace that is going away takes nothing new
                     work.result.errors += [f"{describe(one.change)}: {one.reason}" for one in written.skipped]
+                    return
+                if not reasons and all(map(is_in_vain, written.done)):
+                    work.result.errors += [in_vain(one.change) for one in written.done]
                     return
                 if not reasons:
                     continue  # what was written may make room for more, such as the slices of a new Service

@@ -12,8 +12,9 @@ from extsync.engine.kept import Kept
 from extsync.engine.lanes import Lanes
 from extsync.engine.leading import Leadership
 from extsync.engine.queue import WorkQueue
-from extsync.engine.telling import describe, failure
+from extsync.engine.telling import describe, failure, in_vain
 from extsync.errors import ExtsyncError, Fenced, StoreError, TooManyRequests, Unavailable
+from extsync.kube.answered import is_in_vain
 from extsync.kube.flow import Backoff, Gate
 from extsync.kube.trouble import Trouble
 from extsync.kube.writer import Failed, Writer, Written, object_key
@@ -90,6 +91,8 @@ class Publisher:
                 hold_back=partial(self._contests.hold_back, kept),
             )
         for done in written.done:
+            if is_in_vain(done):
+                continue
             kept.say(Topic.WRITE, f"{describe(done.change)}: {done.change.reason}", reason=done.change.reason)
             if (look_again := self._contests.made(kept, done.change, current)) is not None:
                 self._queue.add_after(key, look_again)
@@ -114,6 +117,7 @@ class Publisher:
                 for one in written.deferred
                 if not one.is_held_back  # of what is contested people know already
             ]
+            + [in_vain(one.change) for one in written.done if is_in_vain(one)]
             + [TERMINATING] * written.terminating
         )
 

@@ -24,7 +24,7 @@ from extsync.engine.view import ClusterView
 from extsync.engine.withholding import record
 from extsync.errors import StoreError
 from extsync.histogram import Histogram
-from extsync.kube.answered import is_as_sent
+from extsync.kube.answered import is_as_sent, is_in_vain
 from extsync.kube.events import Recorder
 from extsync.kube.store import Store
 from extsync.kube.writer import Written
@@ -142,7 +142,8 @@ class Reconciler:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
         with self._view.writing(key, decision.plan.changes):
             written = await self._publisher.write(kept, decision.plan.changes, current)
-        if written.done and (decision.plan.notes or not all(map(is_as_sent, written.done))):
+        made = [one for one in written.done if not is_in_vain(one)]
+        if made and (decision.plan.notes or not all(map(is_as_sent, made))):
             self._queue.add(key)  # what was written may make room for more, or was changed on its way
         if written.done:  # nobody looks again for that
             self._probing.show(key, kept.state.published(self._view.current(key)))

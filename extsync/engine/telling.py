@@ -143,6 +143,14 @@ def _alike(endpoints: list[Endpoint], now_is: str, why: str) -> Iterator[Line]:
     yield Line(f"{len(endpoints)} endpoints, each {now_is}: {why}: {', '.join(places)}{more}", tuple(places), why)
 
 
+def in_vain(change: Change) -> str:
+    """That a Service is as it was before it was applied."""
+    return (
+        f"{describe(change)} changes nothing: the server does not keep {change.reason} as the manifest has it; "
+        "it may be too old for that, or the value is another word for its default"
+    )
+
+
 def find(current: Current, change: Change) -> KubeObject | None:
     """The object that ``change`` is about, as it is before."""
     kind, namespace, name = object_key(change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from extsync.changes import Create, Update
+from extsync.changes import ApplyService, Create, Update
 from extsync.kube.writer import Done
 from extsync.objects import Endpoints, EndpointSlice, KubeObject
 
@@ -13,6 +13,17 @@ def is_as_sent(done: Done) -> bool:
         case Create(obj=sent) | Update(obj=sent) if done.obj is not None:
             return _has_metadata_of(done.obj, sent) and _says_the_same(done.obj, sent)
     return False
+
+
+def is_in_vain(done: Done) -> bool:
+    """Whether a Service is as it was before it was applied: the server does not keep what was to be changed."""
+    change, obj = done.change, done.obj
+    return (
+        isinstance(change, ApplyService)
+        and obj is not None
+        and change.resource_version is not None
+        and (change.uid, change.resource_version) == (obj.metadata.uid, obj.metadata.resource_version)
+    )
 
 
 def _has_metadata_of(got: KubeObject, sent: KubeObject) -> bool:

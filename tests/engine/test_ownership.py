@@ -84,6 +84,47 @@ async def test_the_endpoints_belong_to_the_installation_that_was_there_first() -
     assert "'theirs'" in events(rig, "OwnershipConflict")[0][1]
 
 
+def ages(rig: Rig, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    """From now on the server is too old for ``field`` of a Service, as the API server drops what is not enabled."""
+    apply = rig.store.apply_service
+
+    async def without(service: dict[str, Any], **options: Any) -> Service:
+        spec = {name: value for name, value in service["spec"].items() if name != field}
+        return await apply({**service, "spec": spec}, **options)
+
+    monkeypatch.setattr(rig.store, "apply_service", without)
+
+
+NOT_KEPT = "apply service/orders changes nothing: the server does not keep trafficDistribution as the manifest has it"
+
+
+@virtual_time
+async def test_a_field_that_the_server_does_not_keep_is_told_of_once_and_no_fight_over_it_begins(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig()
+    ages(rig, monkeypatch, "trafficDistribution")
+    async with rig.running(plain("orders", A, service={"trafficDistribution": "PreferClose"})):
+        await rig.until(rig.agree("orders", ready(A)), within=2)
+        with rig.recorded() as writes:
+            await rig.clock.sleep(600)
+        assert writes == []
+    (told,) = [line for line in caplog.messages if "server does not keep" in line]
+    assert told.startswith(f"test/orders: {NOT_KEPT}")
+    assert events(rig, "WriteContention") == []
+
+
+@virtual_time
+async def test_a_single_pass_says_which_field_the_server_does_not_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    ages(rig, monkeypatch, "trafficDistribution")
+    (result,) = await rig.once(plain("orders", A, service={"trafficDistribution": "PreferClose"}))
+    assert rig.published("orders") == ready(A)
+    (error,) = result.errors
+    assert error.startswith(NOT_KEPT)
+    assert rig.clock.monotonic() < 10.0
+
+
 @virtual_time
 async def test_a_refusal_that_comes_again_is_told_again() -> None:
     rig = Rig()
