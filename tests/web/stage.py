@@ -58,7 +58,7 @@ class Shards(Alone):
     def leases(self) -> tuple[LeaseStatus, ...]:
         holders = ("extsync-7d9c4-x2kpl", "extsync-7d9c4-x2kpl", "extsync-7d9c4-m8v6q")
         return tuple(
-            LeaseStatus(f"extsync-default-{number}", holder == holders[0], holder)
+            LeaseStatus(f"extsync-default.shard-{number}-of-3", holder == holders[0], holder)
             for number, holder in enumerate(holders)
         )
 

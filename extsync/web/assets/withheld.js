@@ -12,7 +12,7 @@ export function card(service, linked, more = []) {
   const held = service.suppressed;
   const name = linked ? h("h2", {}, h("a", { href: path(service) }, h("span", { class: "ns" }, `${service.namespace} /`), " ", service.name)) : null;
   const until = held.until ? ["until ", h("time", { datetime: held.until }, clock(held.until))] : ["for as long as a source is in trouble"];
-  const command = `kubectl annotate service --namespace ${service.namespace} ${service.name} extsync.dev/allow-removal=${held.hash}`;
+  const command = `kubectl annotate service --namespace ${service.namespace} ${service.name} --overwrite extsync.dev/allow-removal=${held.hash}`;
   return h(
     "article",
     { class: "held-card" },
