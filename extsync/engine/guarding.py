@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from extsync.config.sources import Source
+from extsync.engine.carried import CARRIED
 from extsync.engine.found import Found, Had
 from extsync.engine.suppression import Suppression
-from extsync.model import Backend, Endpoint
+from extsync.model import Backend, Endpoint, Identity
 from extsync.objects import Service
 from extsync.plan.changes import Changes
 from extsync.plan.evidence import DRIFT, MOST_SOURCES, Evidence, batches, digest, newest, steps, with_evidence
@@ -50,6 +52,8 @@ class Guarding:
         self._left: dict[str, list[tuple[float, int]]] | None = None
         self._credits: Mapping[str, float] = {}
         self._in_place: frozenset[str] = frozenset()
+        self._withheld_at: dict[Identity, int] = {}
+        """The number of the evidence that there was when each endpoint began to be withheld."""
 
     @property
     def suppressed(self) -> Suppressed | None:
@@ -97,6 +101,7 @@ class Guarding:
         self._written = newest(published.objects)
         self._suppression.agree(self._written)
         if self._left is not None:
+            self._follow(published, now)
             return
         self._left = {
             name: [(now - max(0.0, wall - at), number) for at, number in left]
@@ -106,6 +111,27 @@ class Guarding:
         for name, guard in self._guards.items():
             for at, number in self._left.get(name, ()):
                 guard.remember_left(at, number)
+
+    def _follow(self, published: Published, now: float) -> None:
+        """What is withheld here, and was let go by the replica that led meanwhile, is not brought back.
+
+        That one has seen more of the source, or less. Whoever writes lists what is withheld; so where newer evidence
+        does not list what is not published any more, it has left. What a person deletes takes no such evidence along.
+        """
+        written = self._written
+        gone = [
+            (source, one.entry)
+            for identity, source, one in self._suppression.withheld
+            if written.number > self._withheld_at[identity]
+            and published.get(identity) is None
+            and not written.lists(identity)
+        ]
+        for source, entry in gone:
+            guard: Guard[Any] | None = self.found.guard if source == CARRIED else self._guards.get(source)
+            if guard is not None:
+                guard.release(entry, now)
+        if gone:
+            self._suppression.ended = f"{len(gone)} endpoints left: another replica let them go"
 
     def look(
         self,
@@ -187,6 +213,7 @@ class Guarding:
 
     def conclude(self, merged: Merged, *, now: float, wall: float) -> None:
         """Works out what is withheld by now, of what ``merged`` has."""
+        before = self._suppression.withheld
         self._suppression.conclude(
             merged,
             self._guards,
@@ -197,6 +224,9 @@ class Guarding:
             now=now,
             wall=wall,
         )
+        if self._suppression.withheld is not before:
+            known, number = self._withheld_at, self._written.number
+            self._withheld_at = {one: known.get(one, number) for one, _, _ in self._suppression.withheld}
 
     # ---- letting through ---------------------------------------------------------------------------------------------
 

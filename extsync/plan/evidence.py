@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -52,6 +52,11 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     seconds: float
     digests: str
 
+    @property
+    def each(self) -> Iterator[str]:
+        """The digests one by one."""
+        return (self.digests[start : start + _DIGEST] for start in range(0, len(self.digests), _DIGEST))
+
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is written. Of several the one with the highest ``number`` counts.
@@ -90,10 +95,15 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
         """The same for each endpoint by its digest, for a process that starts."""
         most = confirm_after - min(MARGIN, confirm_after / 10)
         return {
-            batch.digests[start : start + _DIGEST]: min(seconds, most)
+            one: min(seconds, most)
             for batch, seconds in zip(self.withheld, self.seconds(wall, confirm_after), strict=True)
-            for start in range(0, len(batch.digests), _DIGEST)
+            for one in batch.each
         }
+
+    def lists(self, identity: Identity) -> bool:
+        """Whether an endpoint is withheld by what is written; also where that does not tell endpoints apart."""
+        wanted = digest(identity)
+        return any(not batch.digests or wanted in batch.each for batch in self.withheld)
 
     @property
     def is_empty(self) -> bool:

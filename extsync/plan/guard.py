@@ -158,6 +158,12 @@ class Guard(Generic[T]):
         self._young.clear()
         self.kept = ()
 
+    def release(self, entry: T, now: float) -> None:
+        """Where ``entry`` is withheld, it has left all the same: somebody else let it go."""
+        if (key := self._key(entry)) in self._withheld:
+            self._leave(key, now)
+        self.kept = tuple(one.entry for one in self._withheld.values())
+
     def due(self) -> float | None:
         """When ``look`` has something to do next although nothing was answered; None: never."""
         if not self._withheld:

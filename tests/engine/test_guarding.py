@@ -243,6 +243,34 @@ def test_of_several_replicas_the_one_that_writes_names_the_removal() -> None:
     assert (followed.suppressed.hash, followed.suppressed.since) == (decision.suppressed.hash, 1.0)
 
 
+def evidence_of(service: Looks, current: Current, *, now: float) -> Current:
+    """``current`` with the evidence that ``service`` writes at a look."""
+    (written,) = (c.obj for c in service.look(current, now=now).plan.changes if isinstance(c, Update))
+    assert isinstance(written, Endpoints)
+    return replace(current, endpoints=written)
+
+
+def test_what_another_replica_let_go_is_not_brought_back() -> None:
+    """It began later and has seen less of the source; the one that leads has seen that some were back for a while."""
+    leader, standby = known(publish=["Endpoints"]), known(publish=["Endpoints"])
+    says(standby, found(*TEN[:4]), 1.0)
+    says(leader, found(*TEN[:9]), 1.0)
+    assert standby.look(at(*TEN), now=2.0).suppressed is not None
+    current = evidence_of(leader, at(*TEN), now=2.0)
+    assert set(states(standby.look(current, now=3.0))) == set(TEN[:9])
+
+
+def test_what_is_withheld_and_was_deleted_by_hand_is_brought_back() -> None:
+    service = known(publish=["Endpoints"])
+    says(service, found(TEN[0]), 1.0)
+    current = evidence_of(service, at(*TEN), now=2.0)
+    assert service.look(current, now=3.0).suppressed is not None
+    assert current.endpoints is not None
+    left = replace(current, endpoints=replace(current.endpoints, subsets=None))
+    assert set(states(service.look(left, now=4.0))) == set(TEN)
+    assert set(states(service.look(at(TEN[0]), now=5.0))) == set(TEN)
+
+
 def test_what_is_found_and_comes_back_is_no_longer_withheld_and_a_small_rest_leaves() -> None:
     service = started(TEN[0], current=at(*TEN))
     service.state.observe("feed", found(*TEN[:3]), 1.0)

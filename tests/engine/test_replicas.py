@@ -447,3 +447,27 @@ async def test_older_data_show_in_a_renewal_although_watches_go_on_too_late_to_s
             rig.store.put(Service, body)
         first.faults = lambda verb, kind, at: None
         await rig.until(rig.agree("orders", ready(A)), within=2 * 61.0)
+
+
+@virtual_time
+async def test_what_the_one_before_let_go_is_not_brought_back_by_a_guard_that_has_seen_less() -> None:
+    """One that starts has only been told how many left lately, and not that some of them are back."""
+    stage = Replicas()
+    rig = stage.rig
+    names = [f"192.0.2.{number}" for number in range(101, 106)]
+    spec = manifest("orders", feed("shop"), checks=[])
+    async with stage.running():
+        rig.feed("shop").found(*names)
+        first = stage.start(spec)
+        await stage.led("orders", within=70.0)
+        await rig.until(rig.agree("orders", ready(*names)), within=2)
+        rig.feed("shop").found(*names[:4])
+        await rig.until(rig.agree("orders", ready(*names[:4])), within=2)
+        second = stage.start(spec)
+        rig.feed("shop").found(names[0], names[1], names[4])
+        await rig.until(rig.agree("orders", ready(names[0], names[1], names[4])), within=2)
+        await first.kill()
+        assert await stage.moved("orders", first, within=BY_EXPIRY)
+        assert stage.leader("orders") is second
+        await rig.clock.sleep(60.0)
+        assert rig.published("orders") == ready(names[0], names[1], names[4])
