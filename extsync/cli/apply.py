@@ -10,7 +10,7 @@ from typing import Any
 from extsync.cli import logs
 from extsync.cli.main import EXIT_FAILED, EXIT_NOT_READY, EXIT_OK
 from extsync.cli.manifests import load_all
-from extsync.cli.output import Progress, printable, table, write_document
+from extsync.cli.output import Progress, table, write_document
 from extsync.cli.world import cluster, settings_of
 from extsync.config.limiting import limits_of
 from extsync.config.settings import Settings
@@ -22,6 +22,7 @@ from extsync.engine.telling import because, object_name, place, state_word
 from extsync.errors import ConfigError, StoreError, UsageError
 from extsync.kube.writer import verb
 from extsync.model import Endpoint, ServiceKey, State, Verdict
+from extsync.printable import printable
 
 MOST_ENDPOINTS = 50
 """Of a service with more endpoints than this, the text shows only those that are not ready, and no more than this."""

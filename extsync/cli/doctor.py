@@ -11,7 +11,7 @@ import msgspec
 
 from extsync.cli import logs
 from extsync.cli.main import EXIT_FAILED, EXIT_OK
-from extsync.cli.output import printable, write_document
+from extsync.cli.output import write_document
 from extsync.cli.running import told_by
 from extsync.cli.world import settings_of
 from extsync.config.limiting import limits_of
@@ -25,6 +25,7 @@ from extsync.kube.access import load_access
 from extsync.kube.api import KubeStore
 from extsync.kube.enquiries import Enquiries
 from extsync.model import ServiceKey
+from extsync.printable import printable
 from extsync.seams import SystemClock, SystemDialer
 from extsync.seams.reaching import SystemReacher
 

@@ -10,8 +10,9 @@ from ipaddress import ip_address
 import msgspec
 
 from extsync.cli.asking import NotKept, asked
-from extsync.cli.output import printable, table, write_document
+from extsync.cli.output import table, write_document
 from extsync.errors import UsageError
+from extsync.printable import printable
 from extsync.web.documents import (
     EndpointDocument,
     EntryDocument,

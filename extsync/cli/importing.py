@@ -11,7 +11,6 @@ from extsync.address_policy import AddressPolicy
 from extsync.cli import logs
 from extsync.cli.main import EXIT_FAILED, EXIT_OK
 from extsync.cli.manifests import namespace_of
-from extsync.cli.output import printable
 from extsync.cli.world import cluster, settings_of
 from extsync.config.dump import to_text
 from extsync.config.limiting import limits_of
@@ -23,6 +22,7 @@ from extsync.model import ServiceKey
 from extsync.plan.imports.found import NotImported
 from extsync.plan.imports.manifest import Imported, import_service
 from extsync.plan.publication import Current
+from extsync.printable import printable
 
 _KINDS = ("endpoints", "endpoint", "ep", "services", "service", "svc")
 

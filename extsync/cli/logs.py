@@ -6,7 +6,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from extsync.cli.output import printable, to_json
+from extsync.cli.output import to_json
+from extsync.printable import printable
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(error: ExtsyncError) -> None:
-    from extsync.cli.output import printable
+    from extsync.printable import printable
 
     for line in f"extsync: {error}{cure(error)}".splitlines():
         print(printable(line), file=sys.stderr)

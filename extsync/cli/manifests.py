@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from extsync.cli.output import printable
 from extsync.config.loader import LoadResult, load
 from extsync.config.names import check_dns_label
 from extsync.errors import ConfigError, UsageError
 from extsync.limits import Limits
+from extsync.printable import printable
 
 
 def load_paths(args: argparse.Namespace, limits: Limits) -> LoadResult:

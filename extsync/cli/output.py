@@ -10,6 +10,8 @@ from typing import Any, Final, TextIO
 
 import yaml
 
+from extsync.printable import printable
+
 _STEERS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON and YAML allow as it is, and a terminal takes for commands or for other directions of writing."""
 
@@ -26,13 +28,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, indent: st
 
 def _cell(value: object) -> str:
     return printable("" if value is None else str(value)) or "-"
-
-
-def printable(text: str) -> str:
-    """``text`` on one line and harmless: what comes from registries and manifests must not steer the terminal."""
-    if text.isprintable():  # nearly always, and a log line is made of it each time
-        return text
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def write_document(value: Any, form: str, out: TextIO | None = None) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from extsync.cli.asking import Asked, asked
-from extsync.cli.output import printable, table, write_document
+from extsync.cli.output import table, write_document
+from extsync.printable import printable
 from extsync.web.documents import ProcessDocument, ServiceList, ServiceSummary
 
 EVERY: Final = 2.0

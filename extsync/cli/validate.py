@@ -6,8 +6,9 @@ import argparse
 import os
 
 from extsync.cli.manifests import load_paths
-from extsync.cli.output import printable, write_document
+from extsync.cli.output import write_document
 from extsync.limits import USUAL, Limits
+from extsync.printable import printable
 
 
 def main(args: argparse.Namespace) -> int:

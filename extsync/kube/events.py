@@ -27,6 +27,7 @@ from extsync.errors import Conflict, Forbidden, NotFound, StoreError, TooManyReq
 from extsync.kube.flow import Backoff, TokenBucket
 from extsync.kube.store import Store
 from extsync.objects import Event, EventSource, KubeObject, ObjectMeta, ObjectReference
+from extsync.printable import printable
 from extsync.seams import Clock, Random
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class Recorder:
             resource_version=metadata.resource_version,
         )
         try:
-            self._queue.put_nowait(_Told(reference, type_, reason, _cut(message), self._clock.wall()))
+            self._queue.put_nowait(_Told(reference, type_, reason, _cut(printable(message)), self._clock.wall()))
         except asyncio.QueueFull:
             self.dropped += 1
 

@@ -9,7 +9,10 @@ import asyncio
 import logging
 from typing import Any, Final, NoReturn
 
+import msgspec
+
 from extsync.model import Backend, Observation, Outcome
+from extsync.printable import printable
 from extsync.seams import Clock, Random, Timer
 from extsync.sources.base import Emit, Source
 from extsync.sources.told import told
@@ -166,5 +169,17 @@ def _checked(report: Any) -> Observation:
     if not isinstance(backends, tuple) or not all(isinstance(entry, Backend) for entry in backends):
         return Observation(Outcome.ERROR, detail="the source emitted backends that are no tuple of Backend")
     if report.outcome in (Outcome.ERROR, Outcome.SUSPECT) and not report.detail:
-        return Observation(report.outcome, rejected=report.rejected, detail="the source does not say why")
-    return report
+        report = Observation(report.outcome, rejected=report.rejected, detail="the source does not say why")
+    return _shown(report)
+
+
+def _shown(report: Observation) -> Observation:
+    """The report with printable words alone: they go into logs, events and pages, and may be those of a server."""
+    rejected = tuple(
+        one
+        if one.entry.isprintable() and one.reason.isprintable()
+        else msgspec.structs.replace(one, entry=printable(one.entry), reason=printable(one.reason))
+        for one in report.rejected
+    )
+    parts = tuple((name, _shown(part)) for name, part in report.parts)
+    return msgspec.structs.replace(report, detail=printable(report.detail), rejected=rejected, parts=parts)

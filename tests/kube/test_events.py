@@ -187,6 +187,15 @@ async def test_events_on_many_objects_go_out_no_faster_than_is_allowed() -> None
 
 
 @virtual_time
+async def test_a_message_is_one_line_that_steers_no_terminal_and_that_the_server_takes() -> None:
+    rig = Rig()
+    async with rig.running():
+        rig.recorder.tell(ORDERS, "Warning", "SourceFailing", "a\x1b[2J\n\u202e\ud800é")
+        [event] = await rig.events()
+    assert event.message == "a\ufffd[2J\ufffd\ufffd\ufffdé"
+
+
+@virtual_time
 async def test_a_message_is_cut_where_the_server_would_refuse_it() -> None:
     rig = Rig()
     async with rig.running():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from extsync.model import Backend, Observation, Outcome
+from extsync.model import Backend, Observation, Outcome, Rejected
 from extsync.seams.virtual import SeededRandom, VirtualClock, virtual_time
 from extsync.sources.base import Emit
 from extsync.sources.supervise import LAST_RESTART, MIN_INTERVAL, STOP_GRACE, first_report, supervise
@@ -265,6 +265,22 @@ async def test_once_an_error_is_the_answer_too() -> None:
         emit(FOUND)
 
     assert await first_report(Scripted(script), CLOCK, 10) == error
+
+
+@virtual_time
+async def test_what_a_server_said_is_printable_when_it_is_handed_on() -> None:
+    steers, shown = "a\x1b[2J\n\u202e\ud800b", "a\ufffd[2J\ufffd\ufffd\ufffdb"
+    part = Observation(Outcome.FOUND, rejected=(Rejected(steers, "no address", denied=True), Rejected("x", steers)))
+    error = Observation(Outcome.ERROR, detail=steers, parts=(("one", part),))
+
+    async def script(emit: Emit) -> None:
+        emit(error)
+
+    report = await first_report(Scripted(script), CLOCK, 10)
+    assert report.detail == shown
+    [(name, told)] = report.parts
+    assert name == "one"
+    assert told.rejected == (Rejected(shown, "no address", denied=True), Rejected("x", shown))
 
 
 @virtual_time

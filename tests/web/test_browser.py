@@ -111,6 +111,7 @@ async def test_nothing_that_a_source_says_becomes_markup(stage: Stage, page: Pag
 
 async def test_a_hostile_answer_is_shown_as_text(stage: Stage, page: Page) -> None:
     """Names that Kubernetes does not take, as from a server that lies."""
+    failing = {"outcome": "error", "detail": "x", "goodAt": None, "stale": True, "backends": 0, "lastError": "x"}
     row = {
         "namespace": HOSTILE,
         "name": f"{HOSTILE}/../%",
@@ -120,7 +121,7 @@ async def test_a_hostile_answer_is_shown_as_text(stage: Stage, page: Page) -> No
         "isolated": False,
         "leads": True,
         "suppressed": None,
-        "sources": [],
+        "sources": [{**failing, "name": "a\u202eb\x9b", "lastErrorAt": None}],
     }
 
     async def lie(route: Route) -> None:
@@ -132,6 +133,7 @@ async def test_a_hostile_answer_is_shown_as_text(stage: Stage, page: Page) -> No
         await page.goto(url)
         link = page.get_by_role("table").get_by_role("link")
         await expect(link).to_contain_text("<script>")
+        await expect(page.get_by_role("table")).to_contain_text("Source a\ufffdb\ufffd fails")
         await link.click()
         await expect(page.get_by_role("heading", level=1)).to_contain_text("<script>")
         assert await page.locator("main img, main script").count() == 0

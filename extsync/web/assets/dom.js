@@ -2,6 +2,13 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** What turns the direction of writing, also of what stands behind it, or cannot be seen. */
+const STEERS = /[\u0000-\u0008\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+const harmless = (child) => (typeof child === "string" ? child.replace(STEERS, "\ufffd") : child);
+
+const there = (child) => child !== null && child !== false && child !== undefined;
+
 /** An element: `props` are attributes, but for `on` (listeners by event); null and false leave an attribute or a child out. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
@@ -12,7 +19,7 @@ export function h(tag, props = {}, ...children) {
       element.setAttribute(name, value === true ? "" : value);
     }
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== false && child !== undefined));
+  element.append(...children.flat().filter(there).map(harmless));
   return element;
 }
 
@@ -48,5 +55,5 @@ export function icon(name) {
 export function patch(element, key, build) {
   if (element.shownFor === key) return;
   element.shownFor = key;
-  element.replaceChildren(...[build()].flat().filter((child) => child !== null && child !== false));
+  element.replaceChildren(...[build()].flat().filter(there).map(harmless));
 }
