@@ -57,7 +57,10 @@ def _show(args: argparse.Namespace, process: ProcessDocument, services: list[Ser
     for line in _process(process):
         print(printable(line))
     print()
-    print(table(("namespace", "name", "ready", "not ready", "draining", "sources"), map(_row, services)))
+    if services:
+        print(table(("namespace", "name", "ready", "not ready", "draining", "sources"), map(_row, services)))
+    else:
+        print(printable(f"it keeps no service {args.service}" if args.service else "it keeps no service"))
     sys.stdout.flush()
 
 

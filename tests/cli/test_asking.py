@@ -71,7 +71,8 @@ async def test_status_lists_services_with_their_endpoints_and_sources(asked: Ask
 
 
 async def test_status_of_what_is_not_kept_finds_nothing(asked: Asked) -> None:
-    assert (await asked("status", f"{NAMESPACE}/other"))[0] == 1
+    status, out, _ = await asked("status", f"{NAMESPACE}/other")
+    assert (status, out.splitlines()[-1]) == (1, f"it keeps no service {NAMESPACE}/other")
 
 
 async def test_explain_says_why_an_address_is_not_ready(asked: Asked) -> None:
