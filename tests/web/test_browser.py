@@ -26,7 +26,7 @@ UP = [f"192.0.2.{number}" for number in range(1, 4)]
 DOWN = ["192.0.2.9"]
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=30_000)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -66,7 +66,7 @@ async def port() -> AsyncIterator[Port]:
     engine = Engine(world_of(store), Options(namespaces=(NAMESPACE,)))
     async with (
         serving(engine, host=LOOPBACK, port=0, clock=clock) as number,
-        ClientSession(timeout=ClientTimeout(total=10.0)) as session,
+        ClientSession(timeout=ClientTimeout(total=50.0)) as session,
     ):
         yield Port(session, number, engine, store)
 

@@ -27,7 +27,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[ClientSession]:
-    async with ClientSession(timeout=ClientTimeout(total=20.0)) as one:
+    async with ClientSession(timeout=ClientTimeout(total=50.0)) as one:
         yield one
 
 

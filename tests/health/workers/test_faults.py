@@ -26,7 +26,7 @@ from tests.health.workers.support import PLAIN, eventually, gone, running, targe
 
 pytestmark = pytest.mark.sockets
 
-PATIENT = Timing(period=0.2, timeout=5.0, failure_threshold=10)
+PATIENT = Timing(period=0.2, timeout=5.0, failure_threshold=20)
 QUICK = 0.2
 """Seconds between two questions whether a worker is there, where a test waits for it to be found stuck."""
 
@@ -258,7 +258,7 @@ async def test_a_check_that_cannot_be_loaded_for_a_while_is_loaded_later_and_wha
 ) -> None:
     trouble = tmp_path / "trouble"
     check, timing = Moody(str(trouble)), Timing(period=0.1, timeout=0.1, failure_threshold=1)
-    async with running(beat=QUICK) as pool:
+    async with running(beat=3 * QUICK) as pool:
         async with listening(silent) as port:
             pool.pool.upsert([target(name, port, check=check, timing=timing) for name in ("a", "b")])
             for name in ("a", "b"):
