@@ -12,7 +12,7 @@
    which is no evidence.
 4. Where the wheel turns over a second late, because the process was stopped or the machine suspended, the attempts that
    were missed are skipped and each probe goes on in its phase: no burst. Nor is a deadline that passed then evidence.
-   Where it stood still for longer than a result counts as evidence, those before and those after it are not in a row.
+   Where no result counts as evidence any more for that, those before the stop and those after it are not in a row.
 5. A deadline counts only once everything that arrived before it has been read.
 """
 
@@ -207,8 +207,8 @@ class Scheduler:
         self._wheel.schedule(record, planned if is_ahead else self._overdue(record, tick_at(now)))
 
     def _overdue(self, record: Record, tick: int) -> int:
-        """When the next attempt starts that should have by now; the one before it lasted through a stop if by far."""
-        if tick - record.planned > ticks(record.pace.lapse):
+        """When the next attempt starts that should have by now; the one before it may have lasted through a stop."""
+        if tick - tick_at(record.began) > ticks(record.pace.lapse):
             self._on_lapse(record)
         return max(record.planned, tick)
 
@@ -246,9 +246,10 @@ class Scheduler:
         record.outcome = reason
 
     def _miss(self, record: Record, reason: str, tick: int, behind: int) -> None:
-        """The wheel turns ``behind`` ticks late for an attempt."""
+        """The wheel turns ``behind`` ticks late for an attempt: by the stop, less what was left until its turn."""
         self._skip(record, reason)
-        if behind > ticks(record.pace.lapse):
+        lapse = ticks(record.pace.lapse)
+        if tick - tick_at(record.ended) > lapse and behind > lapse - record.pace.period:
             self._on_lapse(record)
         self._schedule_in_phase(record, tick)
 

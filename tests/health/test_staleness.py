@@ -130,7 +130,7 @@ async def test_what_is_left_behind_by_a_suspension_is_stale_until_it_is_probed_a
         assert bench.prober.verdict("a").health is Health.HEALTHY
 
 
-@pytest.mark.parametrize(("stopped", "failures"), [(20.0, 3), (3600.0, 2 + 3)])
+@pytest.mark.parametrize(("stopped", "failures"), [(20.0, 3), (28.0, 2 + 3), (3600.0, 2 + 3)])
 @virtual_time
 async def test_failures_before_and_after_a_long_stop_are_not_in_a_row(stopped: float, failures: int) -> None:
     """Right after it, as when a laptop wakes up, the network is often not there yet."""
