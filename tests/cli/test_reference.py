@@ -132,6 +132,14 @@ def test_files_that_the_design_names_are_there() -> None:
         assert (ROOT / name).exists(), name
 
 
+def test_every_part_of_the_package_has_its_room_in_the_architecture() -> None:
+    rooms = " ".join(room for room, *_ in rows((ROOT / "docs" / "architecture.md").read_text(), "room"))
+    found = sorted(
+        path for path in (ROOT / "extsync").iterdir() if not path.name.startswith("_") and path.suffix != ".typed"
+    )
+    assert [path.stem for path in found if f"`{path.stem}{'/' if path.is_dir() else ''}`" not in rooms] == []
+
+
 def test_every_finding_of_doctor_is_in_the_troubleshooting_table_with_its_severity() -> None:
     told = {
         name.strip("`"): set(severity.split(" or "))

@@ -1,4 +1,7 @@
-"""The documentation builds as a site, strictly: every page has its place, and every link leads somewhere."""
+"""The documentation builds as a site, strictly: every page has its place, and every link leads somewhere.
+
+What the README shows of the demo is what the demo says.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.docs.blocks import ROOT
+from tests.docs.blocks import ROOT, blocks
+
+
+def test_the_readme_shows_what_the_demo_says() -> None:
+    [shown] = [block.text for block in blocks(ROOT / "README.md") if block.language == "text"]
+    heading = shown.splitlines()[0].removeprefix("== ")
+    assert f'"{heading}"' in (ROOT / "extsync" / "cli" / "demo.py").read_text()
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
