@@ -34,6 +34,14 @@ class NotKept(ExtsyncError):
     """The running extsync does not know what it was asked for."""
 
 
+class Unanswered(ExtsyncError):
+    """Nobody answers there, or not as HTTP has it. ``why`` is the text without what helps."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why + _CURE)
+        self.why = why
+
+
 class Asked(Protocol):
     """A running extsync that can be asked."""
 
@@ -61,7 +69,7 @@ class Running:
             async with self._session.get(url, params={name: value for name, value in query.items() if value}) as answer:
                 body = await _body(answer)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise ExtsyncError(f"{self.place}: {_why(error)}{_CURE}") from error
+            raise Unanswered(f"{self.place}: {_why(error)}") from error
         shown = url.with_user(None)
         if answer.status == 404:
             raise NotKept(_problem(body) or f"{shown}: not found; is that extsync's status port?")

@@ -95,6 +95,8 @@ class Proxied:
                 return cure(error)
             case Forbidden():
                 return f"; that takes the verb get for {self._place.resource}/proxy in that namespace"
+            case Unavailable() if "no service port" in str(error):
+                return "; name its port behind it, by name or number: NAMESPACE/SERVICE:PORT"
             case Unavailable() if error.connected:
                 return "; does it run, and does it listen on all addresses (listen: :9440), which in a pod it has to?"
         return cure(error)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from extsync.cli.asking import NotKept, Running, session
+from extsync.cli.asking import NotKept, Running, Unanswered, session
 from extsync.doctor import facts
 from extsync.doctor.facts import Kept, Seen, Unread
 from extsync.doctor.gathering.gather import Told
@@ -32,7 +32,7 @@ async def told_by(server: str) -> AsyncIterator[Told]:
         try:
             document = await running.ask("status", kind=ProcessDocument)
         except ExtsyncError as error:
-            why = Unread(str(error))
+            why = _unasked(error)
             yield Told(why, lambda key: _unread(why))
             return
 
@@ -42,13 +42,18 @@ async def told_by(server: str) -> AsyncIterator[Told]:
             except NotKept:
                 return None
             except ExtsyncError as error:
-                return Unread(str(error))
+                return _unasked(error)
 
         yield Told(_process(document, running.place), kept)
 
 
 async def _nobody(key: ServiceKey) -> Seen[Kept | None]:
     return Unread("nobody was asked")
+
+
+def _unasked(error: ExtsyncError) -> Unread:
+    """Why there is no answer; what helps the finding says itself, in flags that doctor has."""
+    return Unread(error.why if isinstance(error, Unanswered) else str(error))
 
 
 async def _unread(why: Unread) -> Seen[Kept | None]:

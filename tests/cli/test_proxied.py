@@ -31,11 +31,12 @@ class Cluster:
         self._behind = behind
         self.users: set[str] = set()
         self.refuses = 404
+        self.says = "as the API server says it"
 
     async def answer(self, request: web.Request) -> web.Response:
         self.users.add(request.headers.get("Impersonate-User", ""))
         if not request.path.startswith(SERVICE):
-            status = {"kind": "Status", "message": "as the API server says it", "code": self.refuses}
+            status = {"kind": "Status", "message": self.says, "code": self.refuses}
             return web.json_response(status, status=self.refuses)
         url = self._behind + request.raw_path.removeprefix(SERVICE)
         async with ClientSession() as session, session.get(url) as answer:
@@ -96,13 +97,19 @@ async def test_what_is_not_kept_is_told_from_a_service_that_is_not_there(cluster
 
 @pytest.mark.sockets
 @pytest.mark.parametrize(
-    ("code", "cure"), [(401, "renew the token"), (403, "the verb get for services/proxy"), (503, "listen: :9440")]
+    ("code", "says", "cure"),
+    [
+        (401, "Unauthorized", "renew the token"),
+        (403, "no", "the verb get for services/proxy"),
+        (503, "no endpoints available", "listen: :9440"),
+        (503, 'no service port 9440 found for service "other"', "NAMESPACE/SERVICE:PORT"),
+    ],
 )
-async def test_a_refusal_is_told_with_what_helps(cluster: Cluster, code: int, cure: str) -> None:
-    cluster.refuses = code
+async def test_a_refusal_is_told_with_what_helps(cluster: Cluster, code: int, says: str, cure: str) -> None:
+    cluster.refuses, cluster.says = code, says
     status, out, err = await cluster("status", via="extsync/other")
     assert (status, out) == (1, "")
-    assert "as the API server says it" in err
+    assert says in err
     assert cure in err
 
 
