@@ -106,7 +106,7 @@ class Stage:
         self._violation: Violation | None = None
         self._disturbed_until = 0.0
         self._pages_due = 0.0
-        self._restored_at = -1.0
+        self._restored_at = -2 * UNSEEN
         self._led: dict[str, tuple[str, float]] = {}
 
     def now(self) -> float:
@@ -244,7 +244,8 @@ class Stage:
     def undisturbed_in(self) -> float:
         """Seconds until the engine has to be in time again, where nothing lasts that disturbs it."""
         led = [self._led_since(service) + AFTER_START for service in SERVICES]
-        since = max(self._disturbed_until, *led, *(one.started_at + AFTER_START for one in self.replicas))
+        started = [one.started_at + AFTER_START for one in self.replicas]
+        since = max(self._disturbed_until, self._restored_at + 2 * UNSEEN, *led, *started)
         return max(0.0, since - self.now())
 
     def is_stormy(self) -> bool:
