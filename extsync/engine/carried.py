@@ -22,8 +22,8 @@ CARRIED = "(published)"
 class Carried:
     """The endpoints of one service whose source is not known.
 
-    They are taken from what is published once, at the first look, and again where a source has left; never from what
-    this process has added itself.
+    They are taken from what is published once, at the first look, and again where a source has left or this replica
+    begins to lead; never from what this process has added itself.
     """
 
     def __init__(self) -> None:
@@ -32,6 +32,8 @@ class Carried:
         """Those of them that were there at the first look and that no source of this process ever named, and those of
         sources that were replaced by others: what the guard judges."""
         self._is_new = True
+        self._own: set[Place] = set()
+        """What sources of this process have named, while others have yet to speak, as far as it is published still."""
         self._orphaned: set[Place] = set()
         self._replaced: set[Place] = set()
         self._compared: tuple[Merged, tuple[Endpoint, ...]] | None = None
@@ -47,11 +49,19 @@ class Carried:
             if replaced:
                 self._replaced.update(places(candidate.identity.address, candidate.identity.ports))
 
-    def look(self, published: Published, merged: Merged) -> None:
-        """Takes up what is new to be carried, and drops what ``merged``, made of the real sources alone, names."""
+    def begin_anew(self) -> None:
+        """Another replica has published until now: what came and left by its leave is not known from before."""
+        self._is_new = True
+
+    def look(self, published: Published, merged: Merged, *, waits: bool = False) -> None:
+        """Takes up what is new to be carried, and drops what ``merged``, made of the real sources alone, names.
+
+        ``waits``: some of them have yet to speak.
+        """
         if self._is_new:
             self._is_new = False
-            self.endpoints = self.found = published.endpoints
+            unknown = (e for e in published.endpoints if self._own.isdisjoint(_places_of([e])))
+            self.endpoints = self.found = tuple(unknown)
         elif self._orphaned:
             known = _places_of(self.endpoints)
             orphans = [e for e in published.endpoints if not self._orphaned.isdisjoint(_places_of([e]))]
@@ -60,9 +70,10 @@ class Carried:
             self.found += tuple(e for e in orphans if not self._replaced.isdisjoint(_places_of([e])))
         self._orphaned.clear()
         self._replaced.clear()
-        if self.endpoints and not self._is_compared(merged):
+        if (waits or self.endpoints) and not self._is_compared(merged):
             named = {p for c in merged.candidates for p in places(c.identity.address, c.identity.ports)}
             named.update(p for d in merged.duplicates for p in places(d.identity.address, d.identity.ports))
+            self._own = named | self._own.intersection(_places_of(published.endpoints)) if waits else set()
             if not named.isdisjoint(_places_of(self.endpoints)):
                 self.endpoints = tuple(e for e in self.endpoints if named.isdisjoint(_places_of([e])))
                 self.found = tuple(e for e in self.found if named.isdisjoint(_places_of([e])))

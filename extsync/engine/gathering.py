@@ -65,6 +65,13 @@ class Gathering:
         self._prepared = prepared
         self._silent = tuple(source for source in self._silent if source.name in self.reports.sources)
 
+    def take_over(self) -> None:
+        """This replica begins to lead: which tiers are published is found anew, and while a source has yet to speak,
+        so is what may be of it."""
+        self.settled = False
+        if self._silent:
+            self._carried.begin_anew()
+
     @property
     def awaited(self) -> tuple[Source, ...]:
         """The sources that have yet to say anything usable, where something that is published waits for them."""
@@ -98,7 +105,7 @@ class Gathering:
         if kept := guarding.look(sets, merged, self.unusable, self._is_good, now):
             sets = [*sets, *kept]
             merged = self._merging_guarded.merge(ports, sets, families, self._admission())
-        self._carried.look(published, merged)
+        self._carried.look(published, merged, waits=bool(self._silent))
         self.settled = not self._silent
         if self.settled or not guarding.found.is_open:
             believed = self.settled and all(self._is_good(source.name) for source in guarding.sources)

@@ -104,7 +104,7 @@ class ServiceState:
         So is what is published of ``defers_to``.
         """
         self._judged.recall(defers_to)
-        self.gathering.settled = False  # which tiers are found published is asked once more
+        self.gathering.take_over()
 
     def rest(self) -> None:
         """Knows no verdicts any more: endpoints will be as they are published then, as after a start."""

@@ -44,6 +44,26 @@ def test_a_source_that_never_answers_keeps_no_other_from_removing_its_own(never:
     assert states(service.look(shown(a192_0_2_2=True), now=2.0)) == {}
 
 
+def test_whoever_begins_to_lead_carries_what_is_published_by_then() -> None:
+    """B left and C came while another replica led: its sources are known to that one alone."""
+    service = Looks(feed("one"), feed("dead"), checks=[])
+    service.state.observe("one", found(A), 0.0)
+    assert states(service.look(A_AND_B)) == {A: True, B: True}
+    service.state.take_over()
+    assert states(service.look(shown(a192_0_2_1=True, a192_0_2_3=True), now=1.0)) == {A: True, C: True}
+
+
+def test_whoever_begins_to_lead_carries_nothing_that_its_own_sources_have_named() -> None:
+    """The one that led before ended before it had taken A away."""
+    service = Looks(feed("one", hold=NO_HOLD), feed("dead"), checks=[])
+    service.state.observe("one", found(A), 0.0)
+    assert states(service.look(A_AND_B)) == {A: True, B: True}
+    service.state.observe("one", EMPTY, 1.0)
+    assert states(service.look(A_AND_B, now=1.0)) == {B: True}
+    service.state.take_over()
+    assert states(service.look(A_AND_B, now=2.0)) == {B: True}
+
+
 @pytest.mark.parametrize("never", [None, ERROR, UNUSABLE])
 def test_a_source_that_never_answers_keeps_no_standby_out(never: Observation | None) -> None:
     """The first site takes itself off honestly, the last has never answered: the second comes in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from extsync.engine.options import Options
@@ -10,6 +11,7 @@ from extsync.kube.lease_timing import CLIENT_GO, Timing
 from extsync.kube.memory import Fault
 from extsync.objects import Endpoints, EndpointSlice, Service
 from extsync.seams.virtual import virtual_time
+from extsync.sources.base import Emit
 from tests.engine.replicas import Replicas, assert_in_order
 from tests.engine.support import (
     NAMESPACE,
@@ -18,6 +20,7 @@ from tests.engine.support import (
     THRESHOLD,
     A,
     B,
+    C,
     Rig,
     feed,
     key,
@@ -471,3 +474,33 @@ async def test_what_the_one_before_let_go_is_not_brought_back_by_a_guard_that_ha
         assert stage.leader("orders") is second
         await rig.clock.sleep(60.0)
         assert rig.published("orders") == ready(names[0], names[1], names[4])
+
+
+class Silent:
+    """A source that never answers, as where a replica has no route to it."""
+
+    async def run(self, emit: Emit) -> None:
+        await asyncio.Event().wait()
+
+
+@virtual_time
+async def test_one_whose_source_never_answered_takes_over_what_is_published_then() -> None:
+    """And not what was published when it began: what came since stays, and what left since is not brought back."""
+    stage = Replicas()
+    rig = stage.rig
+    spec = manifest("orders", feed("shop"), checks=[])
+    async with stage.running():
+        rig.feed("shop").found(A, B)
+        first = stage.start(spec)
+        await stage.led("orders", within=70.0)
+        await rig.until(rig.agree("orders", ready(A, B)), within=2)
+        rig.sources["shop"] = Silent()
+        second = stage.start(spec)
+        await rig.clock.sleep(2.0)
+        rig.feed("shop").found(A, C)
+        await rig.until(rig.agree("orders", ready(A, C)), within=2)
+        await first.kill()
+        assert await stage.moved("orders", first, within=BY_EXPIRY)
+        assert stage.leader("orders") is second
+        await rig.clock.sleep(60.0)
+        assert rig.published("orders") == ready(A, C)

@@ -10,6 +10,8 @@ from tests.simulation.invariants import Violation
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.simulate import simulate
 
+pytestmark = pytest.mark.timeout(240)  # several runs of a second or two each, four times as long where much else runs
+
 OTHER_SEEDS = 6
 
 

@@ -40,11 +40,11 @@ def an_empty_answer_is_believed_at_once(patch: Patch) -> None:
 
 
 def a_start_waits_for_no_source(patch: Patch) -> None:
-    patch.setattr(Carried, "look", lambda self, published, merged: None)
+    patch.setattr(Carried, "look", lambda self, published, merged, *, waits=False: None)
 
 
 def a_silent_source_keeps_what_others_named(patch: Patch) -> None:
-    def mutant(self: Carried, published: Published, merged: Merged) -> None:
+    def mutant(self: Carried, published: Published, merged: Merged, *, waits: bool = False) -> None:
         self.endpoints = published.endpoints
 
     patch.setattr(Carried, "look", mutant)
