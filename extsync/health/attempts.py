@@ -71,7 +71,7 @@ class Attempts:
         self._sockets = Sockets(io)
         self._nearby = Nearby(
             clock=clock,
-            stood=self._stood,
+            passed=self._passed,
             ended=self._end,
             left=self._take_up,
             answered=self._take_up_answer,
@@ -161,7 +161,7 @@ class Attempts:
         self._nearby.look()
         self._dial()
 
-    # ---- bare connects ----------------------------------------------------------------------------------------------
+    # ---- without a conversation -------------------------------------------------------------------------------------
 
     def _told(self, record: Record, sock: ProbeSocket, mask: int, now: float) -> None:
         """The poller tells how a bare connect went."""
@@ -171,15 +171,15 @@ class Attempts:
             return
         if record.pace.resets:
             self._poller.unregister(sock.fileno())
-        self._stood(record, now)
+        self._passed(record, False, now)
 
-    def _stood(self, record: Record, now: float) -> None:
-        """A bare connect has passed, and the poller does not watch its socket."""
+    def _passed(self, record: Record, answered: bool, now: float) -> None:
+        """A bare connect has passed, or an attempt that was answered; the poller does not watch its socket."""
         sock = record.sock
         if sock is not None:
             del self.flying[sock.fileno()]
             record.sock = None
-            self._sockets.end(record, sock)
+            self._sockets.end(record, sock, answered)
         self._concluded(record, None, now)
 
     # ---- opening ----------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class Attempts:
         self, record: Record, request: Request, hops: int = 0, doubt: ssl.SSLError | None = None
     ) -> ProbeSocket | None:
         """Opens a connection, which is in flight then; None where it has already failed or could not be."""
-        if (self._sockets.spares or self._parking.records) and not self._has_room():
+        if len(self.flying) + len(self._parking.records) + self._sockets.spares >= self._limit:
             self._give_up(1)
         try:
             try:
@@ -222,9 +222,6 @@ class Attempts:
         self.flying[sock.fileno()] = record
         record.sock = sock
         return sock
-
-    def _has_room(self) -> bool:
-        return len(self.flying) + len(self._parking.records) + self._sockets.spares < self._limit
 
     def _give_up(self, count: int) -> int:
         """Closes sockets that wait for another attempt, and returns how many."""

@@ -38,12 +38,12 @@ class Nearby:
     """Attempts whose connection is under way, each until it is over or left to the poller.
 
     ``add((record, request, sock))`` takes one that has just begun and which it ``takes``.
-    ``stood(record, now)`` tells that a bare connect has passed, and ``ended(record, failure, now)`` how another attempt
-    ended, None for a pass. The others hand over one that goes on: ``left(record, request, sock, said)`` where there is
-    nothing to read yet, ``answered(record, request, sock, received)`` where what has come, perhaps only the end, is no
-    plain pass, and ``broke(record, request, sock, said, error)`` where the connection has broken. ``said`` is None
-    where it does not stand yet, otherwise how many bytes of the request have been sent. No call may begin another
-    attempt.
+    ``passed(record, answered, now)`` tells that a bare connect has passed or, ``answered``, an attempt with an answer,
+    and ``ended(record, failure, now)`` how another one ended, None for a pass. The others hand over one that goes on:
+    ``left(record, request, sock, said)`` where there is nothing to read yet, ``answered(record, request, sock,
+    received)`` where what has come, perhaps only the end, is no plain pass, and ``broke(record, request, sock, said,
+    error)`` where the connection has broken. ``said`` is None where it does not stand yet, otherwise how many bytes of
+    the request have been sent. No call may begin another attempt.
 
     ``soon()`` is called when it is time to ``look`` again.
     """
@@ -52,7 +52,7 @@ class Nearby:
         self,
         *,
         clock: Clock,
-        stood: Callable[[Record, float], None],
+        passed: Callable[[Record, bool, float], None],
         ended: Callable[[Record, str | None, float], None],
         left: Callable[[Record, Request, ProbeSocket, int | None], object],
         answered: Callable[[Record, Request, ProbeSocket, bytes], None],
@@ -61,7 +61,7 @@ class Nearby:
     ) -> None:
         self._clock = clock
         self._now = clock.monotonic
-        self._stood = stood
+        self._passed = passed
         self._ended = ended
         self._left = left
         self._answered = answered
@@ -104,7 +104,7 @@ class Nearby:
             if not data:
                 code = sock.connect_ex((record.probe.host, request.port))
                 if code in _MADE:
-                    self._stood(record, now)
+                    self._passed(record, False, now)
                 elif code in _STILL_UNDER_WAY:
                     self._left(record, request, sock, None)
                 else:
@@ -148,7 +148,7 @@ class Nearby:
                 result = None
             if result is PASSED:
                 record.note = ""
-                self._ended(record, None, self._now())
+                self._passed(record, True, self._now())
             else:
                 self._answered(record, request, sock, received)
         if len(unanswered) < _MANY or finally_:

@@ -1,10 +1,11 @@
 """The sockets of attempts: each is made for what is to be said on it, and some serve again.
 
-Where a bare connect is to end with a reset, its socket can be made as new by the same call, which spares the system
-much of what a socket costs. Only one whose connection stood is used again: one that was never refused or unreachable
-has nothing to remember of it. Nor is it believed what such a socket says at once to its next connect: a new one is
-asked the same. They are a convenience, no more than one portion of attempts needs, and give way where a descriptor is
-needed.
+Where a connection is to end with a reset, its socket can be made as new by the same call, which spares the system much
+of what a socket costs. Where it is to end in order, so can the socket of an attempt that was answered, once the
+connection is over: the server has ended it as well, as HTTP asks it to, and is so near that it has acknowledged our end
+at once. Only one whose connection stood is used again: one that was never refused or unreachable has nothing to
+remember of it. Nor is it believed what such a socket says at once to its next connect: a new one is asked the same.
+They are a convenience, no more than one portion of attempts needs, and give way where a descriptor is needed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QU
 from typing import Final
 
 from extsync.health.base import Request
+from extsync.health.nearby import takes
 from extsync.health.record import Record
 from extsync.seams import ProbeIO, ProbeSocket
 
@@ -23,7 +25,10 @@ NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 """No more sockets can be opened just now, whatever the endpoint."""
 
 SPARES: Final = 256
-"""How many sockets of a family wait to be used again at a time."""
+"""How many sockets of a family and of an end wait to be used again at a time."""
+
+_PAUSE: Final = 16
+"""How many sockets are just closed after one whose connection was not over at once: other servers may be as far."""
 
 _LINGER_NONE: Final = struct.pack("ii", 1, 0)  # closing sends a reset
 _UNDER_WAY: Final = frozenset({0, errno.EINPROGRESS, errno.EINTR})
@@ -43,16 +48,20 @@ class Sockets:
 
     def __init__(self, io: ProbeIO) -> None:
         self._io = io
-        self._renewer = io.renewer
-        self._renew: Callable[[ProbeSocket], bool] | None = None
-        self._spares: dict[int, list[ProbeSocket]] = {AF_INET: [], AF_INET6: []}
+        self._renew: Callable[[ProbeSocket, bool], bool] | None = None
+        # Apart, since those that are to end with a reset have an option set for good.
+        self._reset: dict[int, list[ProbeSocket]] = {AF_INET: [], AF_INET6: []}
+        self._finished: dict[int, list[ProbeSocket]] = {AF_INET: [], AF_INET6: []}
+        self._pause = 0
         self.spares = 0
         """How many sockets wait to be used again."""
 
     def connect(self, record: Record, request: Request) -> ProbeSocket:
         """A socket whose connection is under way, or made. Raises NoSocketError, and OSError where it has failed."""
-        if record.pace.resets and self._spares[record.family] and is_bare(request):
-            sock = self._spares[record.family].pop()
+        resets = record.pace.resets
+        spares = (self._reset if resets else self._finished)[record.family]
+        if spares and takes(request):
+            sock = spares.pop()
             self.spares -= 1
             sock.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 0)  # does not outlast a connection
             if sock.connect_ex((record.probe.host, request.port)) in _UNDER_WAY:
@@ -62,7 +71,7 @@ class Sockets:
             sock = self._io.datagrams(record.family) if request.datagram else self._io.socket(record.family)
         except OSError as error:
             raise NoSocketError(error.errno or errno.ENOBUFS, error.strerror) from error
-        if record.pace.resets:
+        if resets:
             sock.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_NONE)
         if _is_first_to_speak(request):
             # The acknowledgement that completes the handshake goes with what we say, or with the end: a packet less on
@@ -75,22 +84,30 @@ class Sockets:
             raise OSError(code, "")
         return sock
 
-    def end(self, record: Record, sock: ProbeSocket) -> None:
-        """Ends a bare connect that stood; the poller does not watch its socket."""
-        if record.pace.resets:
-            spares = self._spares[record.family]
+    def end(self, record: Record, sock: ProbeSocket, answered: bool) -> None:
+        """Ends an attempt that passed without TLS: a bare connect that stood, or one that was ``answered``.
+
+        The poller must not watch the socket.
+        """
+        resets = record.pace.resets
+        if resets or (answered and not self._pause):
             if self._renew is None:
-                self._renew = self._renewer()
-            if len(spares) < SPARES and self._renew(sock):
+                self._renew = self._io.renewer()
+            spares = (self._reset if resets else self._finished)[record.family]
+            if len(spares) < SPARES and self._renew(sock, resets):
                 spares.append(sock)
                 self.spares += 1
                 return
+            if not resets:
+                self._pause = _PAUSE
+        elif answered:
+            self._pause -= 1
         sock.close()
 
     def give_up(self) -> int:
         """Closes the sockets that wait and returns how many they were."""
         count, self.spares = self.spares, 0
-        for spares in self._spares.values():
+        for spares in (*self._reset.values(), *self._finished.values()):
             for sock in spares:
                 sock.close()
             spares.clear()

@@ -43,6 +43,7 @@ class ProbeSocket(Protocol):
     def getsockopt(self, level: int, name: int, /) -> int: ...
     def setsockopt(self, level: int, name: int, value: Any, /) -> None: ...
     def bind(self, address: Any, /) -> None: ...
+    def shutdown(self, how: int, /) -> None: ...
     def close(self) -> None: ...
 
 
@@ -74,11 +75,12 @@ class ProbeIO(Protocol):
         """
         ...
 
-    def renewer(self) -> Callable[[ProbeSocket], bool]:
-        """A function that ends a TCP socket's connection with a reset, which makes the socket as new.
+    def renewer(self) -> Callable[[ProbeSocket, bool], bool]:
+        """A function ``(sock, resets)`` that ends a TCP socket's connection and makes the socket as new.
 
-        It returns False where that cannot be done: then the socket is to be closed. A poller must not watch it, since
-        what has happened so far would still be told.
+        With ``resets`` it ends with a reset, otherwise in order: that is possible only where the other side ended first
+        and knows of our end at once. It returns False where it cannot be done: then the socket is to be closed. A
+        poller must not watch it, since what has happened so far would still be told.
         """
         ...
 
@@ -127,7 +129,7 @@ class SystemProbeIO:
         sock.setsockopt(*_RECEIVE_ERRORS[family], 1)
         return _bound(sock, self._sources[family]) if family in self._sources else sock
 
-    def renewer(self) -> Callable[[ProbeSocket], bool]:
+    def renewer(self) -> Callable[[ProbeSocket, bool], bool]:
         return disconnector()
 
     def poller(self) -> Poller:

@@ -107,7 +107,7 @@ class ScriptedProbeIO:
     def datagrams(self, family: int) -> ProbeSocket:
         return self._opened(_DatagramSocket)
 
-    def renewer(self) -> Callable[[ProbeSocket], bool]:
+    def renewer(self) -> Callable[[ProbeSocket, bool], bool]:
         return _renew
 
     def poller(self) -> Poller:
@@ -211,6 +211,9 @@ class _Socket:
     def bind(self, address: Any, /) -> None:
         """Takes any address: there is one network."""
 
+    def shutdown(self, how: int, /) -> None:
+        """Takes any end: the other side does not mind."""
+
     def close(self) -> None:
         if self._fd >= 0:
             for timer in self._timers:
@@ -234,6 +237,11 @@ class _Socket:
         """The other side ends the connection, in order or with an errno."""
         self._ended, self._error = True, code
         self._io.changed(self)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the other side has ended the connection, in order."""
+        return self._ended and not self._error
 
     @property
     def events(self) -> int:
@@ -277,8 +285,10 @@ class _Socket:
             raise OSError(code, os.strerror(code))
 
 
-def _renew(sock: ProbeSocket) -> bool:
+def _renew(sock: ProbeSocket, resets: bool) -> bool:
     assert isinstance(sock, _Socket)
+    if not (resets or sock.has_ended):
+        return False
     sock.renew()
     return True
 

@@ -132,9 +132,10 @@ class PatientIO(WatchedIO):
 
 
 @contextmanager
-def serving(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+def serving(serve: Callable[[socket.socket], None], *, host: str = LOOPBACK) -> Iterator[int]:
     """A listener in a thread of its own, which gives one connection after another to ``serve``; yields the port."""
-    listener = socket.create_server((LOOPBACK, 0), backlog=100)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, 0), family=family, backlog=500)
 
     def run() -> None:
         while True:

@@ -37,8 +37,8 @@ class CountingIO(SystemProbeIO):
         self.made += 1
         return super().socket(family)
 
-    def renewer(self) -> Callable[[ProbeSocket], bool]:
-        return super().renewer() if self._renews else lambda sock: False
+    def renewer(self) -> Callable[[ProbeSocket, bool], bool]:
+        return super().renewer() if self._renews else lambda sock, resets: False
 
 
 def listener(stack: ExitStack, host: str = LOOPBACK) -> int:

@@ -198,3 +198,22 @@ async def test_a_datagram_to_nobody_comes_back_as_an_error() -> None:
         sock.recv(10)
     sock.close()
     assert net.io.open_sockets == 0
+
+
+@virtual_time
+@pytest.mark.parametrize(("closes", "resets"), [(True, False), (False, True)])
+async def test_a_socket_is_made_as_new_by_a_reset_or_after_the_other_sides_end(closes: bool, resets: bool) -> None:
+    net = Net()
+    renew = net.io.renewer()
+    net.io.script(*PEER, Listening(answer=b"left unread", closes=closes))
+    sock = net.io.socket(AF_INET)
+    sock.connect_ex(PEER)
+    await net.clock.sleep(0.01)
+    sock.send(b"hello")
+    assert not renew(sock, False), "nothing has ended yet"
+    await net.clock.sleep(0.01)
+    assert renew(sock, resets)
+    assert sock.connect_ex(PEER) == errno.EINPROGRESS
+    await net.clock.sleep(0.01)
+    with pytest.raises(BlockingIOError):
+        sock.recv(10)
