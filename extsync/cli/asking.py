@@ -7,17 +7,14 @@ import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import aiohttp
-import msgspec
 from yarl import URL
 
+from extsync.cli.answers import TIMEOUT, Asked, NotKept, document
 from extsync.errors import ExtsyncError, UsageError
 from extsync.web.documents import Problem
-
-TIMEOUT: Final = 10.0
-"""Seconds that an answer may take."""
 
 MOST: Final = 64 << 20
 """Bytes of an answer: many times what one page of services, or one service, comes to."""
@@ -30,24 +27,12 @@ _CURE: Final = (
 _D = TypeVar("_D")
 
 
-class NotKept(ExtsyncError):
-    """The running extsync does not know what it was asked for."""
-
-
 class Unanswered(ExtsyncError):
     """Nobody answers there, or not as HTTP has it. ``why`` is the text without what helps."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why + _CURE)
         self.why = why
-
-
-class Asked(Protocol):
-    """A running extsync that can be asked."""
-
-    async def ask(self, *path: str, kind: type[_D], **query: str) -> _D:
-        """The answer at ``path`` below /api/v1; raises NotKept where it does not know what it is asked for."""
-        ...
 
 
 class Running:
@@ -85,14 +70,6 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
         if len(body) > MOST:
             raise aiohttp.ClientPayloadError(f"more than {MOST >> 20} MiB")
     return bytes(body)
-
-
-def document(body: bytes, kind: type[_D], *, place: str) -> _D:
-    """The answer ``body`` of whoever is at ``place``; raises ExtsyncError where it is none of the status API."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ExtsyncError(f"{place}: no answer of extsync's status API: {error}") from error
 
 
 def _url(server: str) -> URL:

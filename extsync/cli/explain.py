@@ -9,7 +9,8 @@ from ipaddress import ip_address
 
 import msgspec
 
-from extsync.cli.asking import NotKept, asked
+from extsync.cli.answers import NotKept
+from extsync.cli.asking import asked
 from extsync.cli.output import table, write_document
 from extsync.errors import UsageError
 from extsync.printable import printable

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from extsync.cli.asking import TIMEOUT, NotKept, document
+from extsync.cli.answers import TIMEOUT, NotKept, document
 from extsync.errors import ExtsyncError, Forbidden, NotFound, StoreError, Unauthorized, Unavailable, UsageError, cure
 from extsync.kube.access import load_access
 from extsync.kube.transport import Transport

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from extsync.cli.asking import NotKept, Running, Unanswered, session
+from extsync.cli.answers import NotKept
+from extsync.cli.asking import Running, Unanswered, session
 from extsync.doctor import facts
 from extsync.doctor.facts import Kept, Seen, Unread
 from extsync.doctor.gathering.gather import Told

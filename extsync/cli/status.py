@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from extsync.cli.asking import Asked, asked
+from extsync.cli.answers import Asked
+from extsync.cli.asking import asked
 from extsync.cli.output import table, write_document
 from extsync.printable import printable
 from extsync.web.documents import ProcessDocument, ServiceList, ServiceSummary
