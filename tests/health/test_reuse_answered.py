@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -178,9 +179,19 @@ async def test_a_reset_after_the_answer_leaves_a_socket_that_is_closed() -> None
                 assert await running.passes(http(), good)
 
 
+def at_once(connection: socket.socket) -> None:
+    """Answers in a thread of its own: another connection may be accepted first and have nothing to say yet."""
+
+    def answer(own: socket.socket) -> None:
+        with own:
+            answering(OK)(own)
+
+    threading.Thread(target=answer, args=(connection.dup(),)).start()
+
+
 async def test_only_some_sockets_wait_to_be_used_again_and_none_when_the_prober_is_closed() -> None:
     count = SPARES + 50
-    with serving(answering(OK)) as port:
+    with serving(at_once) as port:
         async with live(UnhurriedIO()) as running:
             before = len(os.listdir("/proc/self/fd"))
             targets = [
