@@ -29,6 +29,10 @@ CUT_OFF = "extsync itself seems to be cut off"
 KEPT = f"what fails is kept as it was: {CUT_OFF}"
 STALE = "some endpoints have not been probed for over three periods: until they are, they stay as they were"
 
+_BEAT = 0.5
+"""Seconds from look to look while a freeze ends, so that it is noticed where the process stands still for a second or
+longer: attempts that were due in that are not made (``health/scheduler.py``)."""
+
 SENTINEL_TIMING = Timing(period=1.0, timeout=1.0)
 
 
@@ -63,6 +67,7 @@ class Probing:
         self._watches: dict[ServiceKey, Watch] = {}
         self._places: dict[str, tuple[ServiceKey, int]] = {}
         self._collected = 0.0
+        self._beat: float | None = None
 
     def sync(
         self,
@@ -107,7 +112,8 @@ class Probing:
         look_again = None
         if self._doubt is not None:  # before its newest verdicts count, the prober may be doubted, or no longer
             look = self._look(self._doubt, now)
-            look_again = look.look_again
+            self._beat = now + _BEAT if self._doubt.is_thawing else None
+            look_again = min((at for at in (look.look_again, self._beat) if at is not None), default=None)
             concerned.changed.update((key, None) for key in look.services if key in self._watches)
             for name in look.targets:
                 self._put(name, self._prober.verdict(name), concerned, now)
@@ -175,6 +181,8 @@ class Probing:
                 self._doubt.resize(key, 0, Pace())
 
     def _look(self, doubt: SelfDoubt, now: float) -> Look:
+        if self._beat is not None and now > self._beat + _BEAT:
+            doubt.stood_still(now)
         doubt.count(self._prober.stats.passed)
         for name, sign in self._prober.drain_signs():
             target = str(name)

@@ -139,6 +139,11 @@ class SelfDoubt:
         """Whether no failure of its endpoints is believed now, be there any or not."""
         return self._began is not None and (self._thaws is None or service in self._thaws)
 
+    @property
+    def is_thawing(self) -> bool:
+        """Whether the evidence is gone, and services have yet to show what they are like."""
+        return self._began is not None and self._thaws is not None
+
     def withheld(self, service: ServiceKey) -> int:
         """How many endpoints of a service fail and are not believed."""
         known = self._services.get(service)
@@ -214,6 +219,12 @@ class SelfDoubt:
         self._sentinels[target] = failing
         return True
 
+    def stood_still(self, now: float) -> None:
+        """Attempts that were due lately were not made: whoever was about to thaw has all the time once more."""
+        if self._thaws is not None:
+            shown = self._shown_by(now)
+            self._thaws = {name: max(at, shown.get(name, now)) for name, at in self._thaws.items()}
+
     # ---- what follows ------------------------------------------------------------------------------------------------
 
     def believe(self, target: str, verdict: Verdict, now: float) -> Verdict:
@@ -265,8 +276,7 @@ class SelfDoubt:
         """The process stood still until now: what is known of failures is older than that."""
         shown = self._shown_by(now)
         self._end = max(self._end, min(max(shown.values(), default=now), now + self._policy.max_freeze))
-        if self._thaws is not None:
-            self._thaws = {name: max(at, shown.get(name, now)) for name, at in self._thaws.items()}
+        self.stood_still(now)
 
     def _shown_by(self, now: float) -> dict[ServiceKey, float]:
         """When each service of which something fails or did so has shown what it is like from ``now`` on."""

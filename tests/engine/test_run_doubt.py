@@ -155,6 +155,28 @@ async def test_a_machine_that_is_suspended_without_its_network_and_resumed_with_
         await rig.until(rig.agree("s0", {dead: False, alive: True}), within=SHOWN_WITHIN)
 
 
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.6, 0.7, 0.8])
+@pytest.mark.parametrize("stopped", [0.5 * PERIOD, PERIOD + TIMEOUT + 3.0])
+@virtual_time
+async def test_a_process_that_stands_still_while_a_freeze_ends_demotes_nothing_that_it_has_not_probed_since(
+    share: float, stopped: float
+) -> None:
+    rig = Rig()
+    rig.up(*ALL)
+    async with rig.running(*services()):
+        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+        with rig.recorded() as writes:
+            cut(rig, UNREACHABLE)
+            await rig.clock.sleep(100)
+            rig.up(*ALL)
+            await rig.clock.sleep(share * PERIOD)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.now += stopped
+            await rig.clock.sleep(100)
+        assert [write for write in writes if write.kind is not Event] == []
+
+
 @virtual_time
 async def test_where_one_failure_is_enough_the_first_ones_come_back_once_it_is_known() -> None:
     rig = Rig()
