@@ -216,6 +216,11 @@ class World:
             return float("inf")
         return self._clock.monotonic() - self._since[address] if self.up[address] else 0.0
 
+    def show_what_is_down(self) -> None:
+        """What went down while nobody could look begins to show now."""
+        now = self._clock.monotonic()
+        self._since.update((address, now) for address, is_up in self.up.items() if not is_up)
+
     def down_for(self, address: str) -> float:
-        """The seconds for which a backend has been down, 0 where it is not."""
+        """The seconds for which a backend has been down and could be seen to be, 0 where it is not."""
         return 0.0 if self.up.get(address, True) else self._clock.monotonic() - self._since[address]

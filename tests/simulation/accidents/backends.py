@@ -10,6 +10,9 @@ from tests.simulation.accidents.registry import accident
 from tests.simulation.scenario import GUEST, MORTAL
 from tests.simulation.stage import AFTER_START, Stage
 
+FEW = 2
+"""Sockets that a prober may have left where they run out."""
+
 
 @accident("backend stops")
 async def backend_stops(stage: Stage) -> None:
@@ -68,10 +71,13 @@ async def backends_start(stage: Stage) -> None:
 
 @accident("own link is cut")
 async def own_link_is_cut(stage: Stage) -> None:
-    """A replica can reach nothing for a while, and nobody may be demoted for that."""
+    """A replica can reach nothing for a while, and nobody may be demoted for that.
+
+    Not where its sockets run out: of the few attempts that it can make nobody could tell.
+    """
     outages: list[Behaviour] = [BlackHole(), Failing(errno.ENETUNREACH, latency=None), Failing(errno.EHOSTUNREACH)]
     outage, replica = stage.script.choice(outages), stage.script.choice(stage.replicas)
-    if stage.world.without_port:
+    if stage.world.without_port or replica.io.descriptors <= FEW:
         return
     replica.cuts.append(outage)
     stage.world.rewire()
@@ -107,12 +113,13 @@ async def ports_run_out(stage: Stage) -> None:
 async def sockets_run_out(stage: Stage) -> None:
     """Probes are skipped, and nobody may be demoted for that."""
     replica = stage.script.choice(stage.replicas)
-    descriptors, left = replica.io.descriptors, stage.script.choice([0, 0, 1, 2])
-    if descriptors <= 2:
+    descriptors, left = replica.io.descriptors, stage.script.choice([0, 0, 1, FEW])
+    if descriptors <= FEW or replica.cuts:
         return
     replica.io.descriptors = left
 
     def mend() -> None:
         replica.io.descriptors = descriptors
+        stage.world.show_what_is_down()
 
     stage.begin("sockets run out", stage.script.uniform(1.0, 30.0), mend, disturbs=AFTER_START)
