@@ -113,12 +113,14 @@ class Probing:
         if self._doubt is not None:  # before its newest verdicts count, the prober may be doubted, or no longer
             look = self._look(self._doubt, now)
             self._beat = now + _BEAT if self._doubt.is_thawing else None
-            look_again = min((at for at in (look.look_again, self._beat) if at is not None), default=None)
+            look_again = _earliest(look.look_again, self._beat)
             concerned.changed.update((key, None) for key in look.services if key in self._watches)
             for name in look.targets:
                 self._put(name, self._prober.verdict(name), concerned, now)
         for target, verdict in transitions:
             self._put(str(target), verdict, concerned, now)
+        if self._doubt is not None:
+            look_again = _earliest(look_again, self._doubt.due(now))
         for key in concerned.changed:
             self._on_change(key)
         for key in concerned.confirmed:
@@ -264,6 +266,10 @@ class Probing:
             if self._doubt is not None:
                 self._doubt.forget(target)
         self._prober.remove(targets)
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _sentinel(host: str, port: int) -> Target:

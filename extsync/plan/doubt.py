@@ -144,6 +144,10 @@ class SelfDoubt:
         """Whether the evidence is gone, and services have yet to show what they are like."""
         return self._began is not None and self._thaws is not None
 
+    def due(self, now: float) -> float | None:
+        """When to look again at verdicts that wait, also at those that came after the last look; None: never."""
+        return now + _WAITING_LOOK if self._waiting else None
+
     def withheld(self, service: ServiceKey) -> int:
         """How many endpoints of a service fail and are not believed."""
         known = self._services.get(service)
@@ -334,7 +338,7 @@ class SelfDoubt:
                 go.append(target)
             elif not go and len(self._waiting) > _MANY:
                 break  # those behind it have heard even less since they began to fail
-        return Look(tuple(go), look_again=now + _WAITING_LOOK)
+        return Look(tuple(go), look_again=self.due(now))
 
     # ---- the evidence ------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ from tests.engine.support import (
     THRESHOLD,
     TIMEOUT,
     UP,
+    A,
+    B,
+    C,
     Rig,
     manifest,
     not_ready,
@@ -175,6 +178,23 @@ async def test_a_process_that_stands_still_while_a_freeze_ends_demotes_nothing_t
             loop.now += stopped
             await rig.clock.sleep(100)
         assert [write for write in writes if write.kind is not Event] == []
+
+
+@virtual_time
+async def test_a_verdict_that_waits_comes_also_where_nothing_else_changes() -> None:
+    """It comes early, and too little has been heard since to know that it is not extsync's own network."""
+    rig = Rig()
+    rig.up(A, B, C)
+    check = {**CHECK, "transitionPeriodSeconds": 1}
+    few = [manifest(name, rack(address), checks=[check]) for name, address in zip(NAMES, (A, B, C), strict=False)]
+    async with rig.running(*few):
+        await rig.until(lambda: rig.published("s2") == ready(C), within=PERIOD + 1)
+        await rig.clock.sleep(60)
+        for name, address in zip(NAMES, (A, B, C), strict=False):
+            rig.down(address)
+            await rig.until(rig.agree(name, not_ready(address)), within=SHOWN_WITHIN)
+            rig.up(address)
+            await rig.clock.sleep(60)
 
 
 @virtual_time
