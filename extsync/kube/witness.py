@@ -1,7 +1,8 @@
 """A store that notices from the answers to writes that the server's data went back.
 
 Whatever changes an object gives it a version that is higher than all that its kind has had. So where a write is
-answered with a version lower than one that was known when it was sent, the data of the latter are lost. Watches alone
+answered with a version lower than one that was known when it was sent, the data of the latter are lost; and so they
+are where an object that is not of the version that an update was made from is of a lower one. Watches alone
 may not show that: if enough has been written by the time they resume, their version lies in the server's past again.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
+from extsync.errors import Conflict
 from extsync.kube.era import Era
 from extsync.kube.own_writes import is_older
 from extsync.kube.store import Listing, Store, WatchEvent
@@ -31,6 +33,8 @@ class Witness:
         self._store = store
         self._era = era
         self._known: dict[type[KubeObject], _Known] = {}
+        self._refused: dict[tuple[type[KubeObject], str, str], _Known] = {}
+        """The versions of which objects were taken to be when an update met a conflict, until they are read."""
 
     async def list(
         self, kind: type[K], *, namespace: str | None = None, label_selector: str = "", timeout: float = 30.0
@@ -64,7 +68,11 @@ class Witness:
         return await self._store.version(kind, namespace=namespace, timeout=timeout)
 
     async def get(self, kind: type[K], namespace: str, name: str, *, timeout: float = 10.0) -> K:
-        return await self._store.get(kind, namespace, name, timeout=timeout)
+        refused = self._refused.pop((kind, namespace, name), None)
+        found = await self._store.get(kind, namespace, name, timeout=timeout)
+        if refused is not None and is_older(found.metadata.resource_version, refused.version):
+            self._era.ended(refused.era)
+        return found
 
     async def create(self, obj: K, *, timeout: float = 10.0) -> K:
         known = self._highest(type(obj))
@@ -74,7 +82,11 @@ class Witness:
 
     async def update(self, obj: K, *, timeout: float = 10.0) -> K:
         known = self._highest(type(obj))
-        made = await self._store.update(obj, timeout=timeout)
+        try:
+            made = await self._store.update(obj, timeout=timeout)
+        except Conflict:
+            self._refused[type(obj), *obj.key] = _Known(obj.metadata.resource_version, self._era.number)
+            raise
         if made.metadata.resource_version != obj.metadata.resource_version:  # else nothing was changed
             self._changed(made, known)
         return made

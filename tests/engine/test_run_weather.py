@@ -255,6 +255,23 @@ async def test_older_data_show_in_the_answer_to_a_write_although_watches_go_on_t
         await rig.until(rig.agree("carts", ready(C)), within=2 * SOON)
 
 
+@virtual_time
+async def test_older_data_show_where_an_object_is_older_than_an_update_took_it_for() -> None:
+    """Nothing was written by extsync before the version of the lost data was reached again."""
+    rig = Rig()
+    async with rig.running(plain("orders", A), plain("carts", A)):
+        await rig.until(rig.agree("carts", ready(A)), within=2)
+        backup = rig.store.backup()
+        rig.manifests.put(plain("orders", A), plain("carts", B))
+        await rig.until(rig.agree("carts", ready(B)), within=2)
+        await rig.clock.sleep(1)
+        rig.store.restore(backup)
+        overtake(rig)
+        await rig.clock.sleep(10)
+        rig.manifests.put(plain("orders", A), plain("carts", C))
+        await rig.until(rig.agree("carts", ready(C)), within=2 * SOON)
+
+
 # ---- refusals --------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import aclosing
 
 import msgspec
+import pytest
 
+from extsync.errors import Conflict
 from extsync.kube.era import Era
 from extsync.kube.memory import MemoryStore
 from extsync.kube.witness import Witness
@@ -112,3 +114,30 @@ async def test_what_others_have_noticed_already_is_not_noticed_again() -> None:
     era.ended(0)
     await witness.create(slice_of("default", "three"))
     assert era.number == 1
+
+
+@virtual_time
+async def test_so_does_an_object_that_is_older_than_an_update_that_was_refused_took_it_for() -> None:
+    store, witness, era = witnessed()
+    one = await witness.create(slice_of("default", "one"))
+    backup = store.backup()
+    newer = await store.update(changed(one, "x"))
+    store.restore(backup)
+    for name in ("two", "three"):
+        await store.create(slice_of("default", name))
+    with pytest.raises(Conflict):
+        await witness.update(changed(newer, "y"))
+    assert era.number == 0
+    assert await witness.get(EndpointSlice, "default", "one") == one
+    assert era.number == 1
+
+
+@virtual_time
+async def test_an_update_that_somebody_else_was_faster_than_shows_nothing() -> None:
+    store, witness, era = witnessed()
+    one = await witness.create(slice_of("default", "one"))
+    await store.update(changed(one, "x"))
+    with pytest.raises(Conflict):
+        await witness.update(changed(one, "y"))
+    await witness.get(EndpointSlice, "default", "one")
+    assert era.number == 0
