@@ -85,6 +85,7 @@ async def own_link_is_cut(stage: Stage) -> None:
     def mend() -> None:
         replica.cuts.remove(outage)
         stage.world.rewire()
+        stage.world.show_what_is_down()
 
     stage.begin("own link is cut", stage.script.uniform(0.0, 60.0), mend, disturbs=AFTER_START)
 
@@ -105,6 +106,7 @@ async def ports_run_out(stage: Stage) -> None:
     def mend() -> None:
         world.without_port.clear()
         world.rewire()
+        world.show_what_is_down()
 
     stage.begin("ports run out", stage.script.uniform(5.0, 60.0), mend, disturbs=AFTER_START)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from extsync.kube.memory import Fault
 from tests.simulation.accidents.backends import backend_stops, backends_stop_together
 from tests.simulation.accidents.clients import somebody_deletes
@@ -9,6 +11,7 @@ from tests.simulation.accidents.manifests import manifest_changes
 from tests.simulation.accidents.parts import restart, until_it_ends
 from tests.simulation.accidents.registry import accident
 from tests.simulation.accidents.sources import source_changes
+from tests.simulation.process import Process
 from tests.simulation.scenario import SERVICES
 from tests.simulation.stage import AFTER_START, Stage
 from tests.simulation.wire import LATEST
@@ -71,7 +74,13 @@ async def process_is_suspended(stage: Stage) -> None:
     if not process.alive or process.is_halted:
         return
     process.halt()
-    stage.begin("process is suspended", stage.script.uniform(1.0, 50.0), process.go_on, disturbs=AFTER_START)
+    seconds = stage.script.uniform(1.0, 50.0)
+    stage.begin("process is suspended", seconds, partial(_resume, stage, process), disturbs=AFTER_START)
+
+
+def _resume(stage: Stage, process: Process) -> None:
+    process.go_on()
+    stage.world.show_what_is_down()
 
 
 @accident("process is suspended in a write")
@@ -85,7 +94,8 @@ async def process_is_suspended_in_a_write(stage: Stage) -> None:
     def halt() -> None:
         if process.alive and not process.is_halted:
             process.halt()
-            stage.begin("process is suspended in a write", seconds, process.go_on, disturbs=AFTER_START)
+            resume = partial(_resume, stage, process)
+            stage.begin("process is suspended in a write", seconds, resume, disturbs=AFTER_START)
 
     def write() -> Fault:
         stage.clock.call_later(0.05, halt)
