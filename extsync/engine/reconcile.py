@@ -18,6 +18,7 @@ from extsync.engine.ownership import Ownership
 from extsync.engine.probing import Probing
 from extsync.engine.publishing import Publisher
 from extsync.engine.queue import WorkQueue
+from extsync.engine.rereading import reread_slices
 from extsync.engine.service import Decision
 from extsync.engine.services import Services
 from extsync.engine.view import ClusterView
@@ -75,6 +76,7 @@ class Reconciler:
         self._recorder = recorder
         self._isolation = isolation
         self._others = others
+        self._store, self._timeout = store, options.request_timeout
         self._adoptees = Adoptees(store, timeout=options.request_timeout)
         self._ownership = Ownership(recorder)
         self._owner = options.owner
@@ -142,6 +144,8 @@ class Reconciler:
             kept.rests_until = now + SPREAD / kept.state.prepared.manifest.spec.policy.writes_per_minute
         with self._view.writing(key, decision.plan.changes):
             written = await self._publisher.write(kept, decision.plan.changes, current)
+        if written.stale:
+            await reread_slices(self._store, self._view, key, timeout=self._timeout)
         made = [one for one in written.done if not is_in_vain(one)]
         if made and (decision.plan.notes or not all(map(is_as_sent, made))):
             self._queue.add(key)  # what was written may make room for more, or was changed on its way

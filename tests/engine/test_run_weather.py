@@ -272,6 +272,21 @@ async def test_older_data_show_where_an_object_is_older_than_an_update_took_it_f
         await rig.until(rig.agree("carts", ready(C)), within=2 * SOON)
 
 
+@virtual_time
+async def test_where_one_slice_is_not_as_the_watch_has_told_all_of_the_service_are_read_again() -> None:
+    """One that is new beside others that are old would show an endpoint in two slices or in none."""
+    rig = Rig()
+    spec = plain("orders", A, B, C, policy={"maxEndpointsPerSlice": 1})
+    async with rig.running(spec):
+        await rig.until(rig.agree("orders", ready(A, B, C)), within=2)
+        rig.faults = lambda verb, kind, at: Fault(before=60.0) if verb == "event" else None
+        for body in rig.slice_objects("orders"):
+            rig.store.put(EndpointSlice, {**body, "endpoints": []})
+        rig.manifests.put({**spec, "metadata": {**spec["metadata"], "labels": {"team": "a"}}})
+        await rig.until(rig.agree("orders", ready(A, B, C)), within=5)
+        assert rig.engine._store.requests.failed["update", "EndpointSlice", "409"] == 1
+
+
 # ---- refusals --------------------------------------------------------------------------------------------------------
 
 
