@@ -16,7 +16,7 @@ from tests.simulation.simulate import Report, simulate
 
 pytestmark = pytest.mark.timeout(120)  # a run takes a second or two, and four times as long where much else runs
 
-SEEDS = 100
+SEEDS = 200
 ENOUGH = 100 / 2000
 """Of the runs, in which each fault has to meet each invariant."""
 
