@@ -98,8 +98,12 @@ class Site:
 
 
 async def _as_it_says(request: web.Request, response: web.StreamResponse) -> None:
-    """What is shown comes from registries: a browser must take none of it for something else than it is said to be."""
+    """What is shown comes from registries: a browser must take none of it for something else than it is said to be.
+
+    Nor is anybody told which versions of Python and aiohttp are at work.
+    """
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "extsync"
 
 
 @asynccontextmanager

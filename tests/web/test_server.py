@@ -139,6 +139,7 @@ async def test_the_answer_to_head_has_no_body(port: Port, path: str) -> None:
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert b"\r\nX-Content-Type-Options: nosniff" in head
+    assert b"\r\nServer: extsync\r\n" in head + b"\r\n"
     assert body == b""
     writer.close()
 
