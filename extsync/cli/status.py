@@ -13,6 +13,7 @@ import msgspec
 from extsync.cli.answers import Asked
 from extsync.cli.asking import asked
 from extsync.cli.output import table, write_document
+from extsync.errors import ExtsyncError
 from extsync.printable import printable
 from extsync.web.documents import ProcessDocument, ServiceList, ServiceSummary
 
@@ -27,13 +28,27 @@ def main(args: argparse.Namespace) -> int:
 
 async def _main(args: argparse.Namespace) -> int:
     async with asked(args) as running:
+        found = await _look(running, args)
+        if not args.watch:
+            return 0 if found else 1
+        unanswered = False
         while True:
-            process = await running.ask("status", kind=ProcessDocument)
-            services = await _services(running, args.service)
-            _show(args, process, services)
-            if not args.watch:
-                return 0 if services else 1
             await asyncio.sleep(EVERY)
+            try:
+                await _look(running, args)
+                unanswered = False
+            except ExtsyncError as error:  # who watches a restart wants to see its end as well
+                if not unanswered:
+                    print(f"extsync: {error}; it is asked again until it answers", file=sys.stderr)
+                unanswered = True
+
+
+async def _look(running: Asked, args: argparse.Namespace) -> int:
+    """Shows how things are; returns how many services there are to show."""
+    process = await running.ask("status", kind=ProcessDocument)
+    services = await _services(running, args.service)
+    _show(args, process, services)
+    return len(services)
 
 
 async def _services(running: Asked, wanted: str) -> list[ServiceSummary]:

@@ -70,6 +70,27 @@ async def test_status_lists_services_with_their_endpoints_and_sources(asked: Ask
     assert [one["notReady"] for one in json.loads(out)["services"]] == [1]
 
 
+async def test_whoever_watches_sees_the_end_of_a_restart_too() -> None:
+    clock = SystemClock()
+    engine = Engine(world_of(MemoryStore(clock=clock, random=SystemRandom())), Options())
+    pipe = asyncio.subprocess.PIPE
+    async with serving(engine, host="127.0.0.1", port=0, clock=clock) as port:
+        command = (str(COMMAND), "status", "--watch", "--server", f"http://127.0.0.1:{port}")
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        await process.stdout.readuntil(b"it keeps no service\n")
+    told = (await process.stderr.readline()).decode()
+    assert told.startswith(f"extsync: http://127.0.0.1:{port}: ")
+    assert told.endswith("; it is asked again until it answers\n")
+    restarted = Engine(world_of(MemoryStore(clock=clock, random=SystemRandom())), Options(instance="restarted"))
+    async with serving(restarted, host="127.0.0.1", port=port, clock=clock):
+        await process.stdout.readuntil(b"restarted: 0 services\n")
+    process.terminate()
+    assert await process.stderr.read() == b""
+    await process.wait()
+
+
 async def test_status_of_what_is_not_kept_finds_nothing(asked: Asked) -> None:
     status, out, _ = await asked("status", f"{NAMESPACE}/other")
     assert (status, out.splitlines()[-1]) == (1, f"it keeps no service {NAMESPACE}/other")
