@@ -69,7 +69,7 @@ def test_one_flip_of_250_endpoints_changes_exactly_one_slice(
         entry["probe"] = {"enabled": False}
     path = write(tmp_path / "m.yaml", manifest(cluster.namespace, listed, check=QUICK, publish=["EndpointSlice"]))
     with run("-f", path):
-        wait_for(lambda: cluster.ready().get("192.0.2.1"), "ready endpoint")
+        wait_for(lambda: sum(cluster.ready().values()) == 250, "ready endpoints")
         before = cluster.versions()
         assert sum(key.startswith("EndpointSlice/") for key in before) == 3
         backend.stop()

@@ -46,6 +46,8 @@ def test_a_cable_that_is_pulled_out_demotes_nothing_and_a_service_that_dies_alon
         Running("-f", path, kubeconfig=extsync_kubeconfig, log=log, within=networks.command),
     ):
         wait_for(lambda: shown() == up, "ready endpoints")
+        both = {name: (set(addresses), set[str]()) for name, addresses in ADDRESSES.items()}
+        wait_for(lambda: {name: cluster.split(name) for name in NAMES} == both, "Endpoints")
         before = cluster.versions()
 
         networks.pull_out()
