@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 import msgspec
 
+from extsync.decoding import decoded
 from extsync.errors import ExtsyncError
 
 TIMEOUT: Final = 10.0
@@ -29,6 +30,6 @@ class Asked(Protocol):
 def document(body: bytes, kind: type[_D], *, place: str) -> _D:
     """The answer ``body`` of whoever is at ``place``; raises ExtsyncError where it is none of the status API."""
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return cast(_D, decoded(body, kind))
+    except msgspec.DecodeError as error:
         raise ExtsyncError(f"{place}: no answer of extsync's status API: {error}") from error

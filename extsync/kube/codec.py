@@ -11,7 +11,7 @@ from typing import Generic, cast
 
 import msgspec
 
-from extsync.kube.decoding import decoded
+from extsync.decoding import decoded
 from extsync.kube.status import Status, error_of
 from extsync.kube.store import WatchEvent, WatchType
 from extsync.objects import K, KubeObject

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import msgspec
 
+from extsync.decoding import decoded
 from extsync.errors import Unavailable
 from extsync.kube.access import Access
-from extsync.kube.decoding import decoded
 from extsync.kube.transport import Transport
 from extsync.seams import Clock, Dialer
 

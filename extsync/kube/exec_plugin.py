@@ -20,8 +20,8 @@ from typing import Any
 
 import msgspec
 
+from extsync.decoding import decoded
 from extsync.errors import ConfigError
-from extsync.kube.decoding import decoded
 
 _SAID_LIMIT = 500
 

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
+from extsync.decoding import decoded
 from extsync.errors import TooLarge, Unavailable
-from extsync.kube.decoding import decoded
 from extsync.kube.transport import Transport
 
 PROTOCOLS: Final = ("v5.channel.k8s.io", "v4.channel.k8s.io")

@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from extsync.decoding import decoded
 from extsync.errors import (
     AlreadyExists,
     Conflict,
@@ -21,7 +22,6 @@ from extsync.errors import (
     Unauthorized,
     Unavailable,
 )
-from extsync.kube.decoding import decoded
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):

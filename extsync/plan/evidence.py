@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from extsync.changes import Change, Create, Delete, Update
+from extsync.decoding import decoded
 from extsync.model import Identity
 from extsync.objects import OWNER_LABEL, Endpoints, EndpointSlice, KubeObject
 from extsync.plan.changes import Changes
@@ -140,8 +141,8 @@ def steps(left: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
 def parse(text: str) -> Evidence | None:
     """What an annotation says; None where that is not to be understood, as after somebody edited it."""
     try:
-        evidence = msgspec.json.decode(text, type=Evidence)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        evidence: Evidence = decoded(text, Evidence)
+    except msgspec.DecodeError:
         return None
     return evidence if 0.0 <= evidence.since < _NO_DATE and evidence.number < _MOST_WRITES else None
 

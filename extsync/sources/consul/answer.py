@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from extsync.decoding import decoded
 from extsync.model import Backend, Rejected
 from extsync.sources.consul import health
 from extsync.sources.consul.address import locate
@@ -68,10 +69,10 @@ def read(body: bytes, rules: Rules, before: Reading) -> Reading:
     if digest == before.digest:
         return before
     try:
-        instances = _LIST.decode(body)
+        instances: list[msgspec.Raw] = decoded(body, list[msgspec.Raw])
     except msgspec.ValidationError as error:
         raise ValueError(f"is no list of instances: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         raise ValueError(_not_json(body, error)) from None
     if len(instances) > MAX_BACKENDS:
         raise ValueError(f"lists more than {MAX_BACKENDS:,} instances")
@@ -107,14 +108,10 @@ def _listed(found: list[Backend | Rejected]) -> Listing:
     return Listing(backends, tuple(rejected), keys)
 
 
-_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_ENTRY: Final = msgspec.json.Decoder(Entry)
-
-
 def _read_instance(instance: msgspec.Raw, number: int, rules: Rules) -> Backend | Rejected:
     try:
-        entry = _ENTRY.decode(instance)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        entry: Entry = decoded(instance, Entry)
+    except msgspec.DecodeError as error:
         return Rejected(f"instance {number}", f"is not as Consul writes it: {error}")
     try:
         address, port = locate(entry, tagged=rules.tagged_address)

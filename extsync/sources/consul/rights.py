@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from extsync.decoding import decoded
 from extsync.errors import ReadFailed
 from extsync.seams import Clock
 from extsync.sources.consul.getter import Getter
@@ -51,8 +52,8 @@ class Rights:
         if reply.status != 200:
             return None
         try:
-            answers = _DECODER.decode(reply.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            answers: list[_Answer] = decoded(reply.body, list[_Answer])
+        except msgspec.DecodeError:
             return None
         return tuple(
             f"{kind}:read on {name}" for (kind, name), one in zip(wanted, answers, strict=False) if not one.allow
@@ -115,6 +116,3 @@ class Sight:
 
 class _Answer(msgspec.Struct, rename="pascal"):
     allow: bool
-
-
-_DECODER: Final = msgspec.json.Decoder(list[_Answer])

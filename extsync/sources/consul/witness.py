@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
+from extsync.decoding import decoded
 from extsync.errors import ReadFailed
 from extsync.seams import Clock, Random
 from extsync.sources.consul.era import Eras, Server
@@ -133,12 +134,9 @@ def _servers(reply: Reply) -> frozenset[Server]:
     if reply.status != 200:
         return frozenset()
     try:
-        entries = _DECODER.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        entries: list[ServerEntry] = decoded(reply.body, list[ServerEntry])
+    except msgspec.DecodeError:
         return frozenset()
     return frozenset(
         Server(one.node.node, one.node.id, max(one.node.modify_index, one.service.modify_index)) for one in entries
     )
-
-
-_DECODER: Final = msgspec.json.Decoder(list[ServerEntry])
