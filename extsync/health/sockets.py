@@ -49,9 +49,10 @@ class Sockets:
     def __init__(self, io: ProbeIO) -> None:
         self._io = io
         self._renew: Callable[[ProbeSocket, bool], bool] | None = None
-        # Apart, since those that are to end with a reset have an option set for good.
-        self._reset: dict[int, list[ProbeSocket]] = {AF_INET: [], AF_INET6: []}
-        self._finished: dict[int, list[ProbeSocket]] = {AF_INET: [], AF_INET6: []}
+        # By whether they end with a reset, for which an option is set for good, and by family.
+        self._spares: dict[tuple[bool, int], list[ProbeSocket]] = {
+            (resets, family): [] for resets in (False, True) for family in (AF_INET, AF_INET6)
+        }
         self._pause = 0
         self.spares = 0
         """How many sockets wait to be used again."""
@@ -59,7 +60,7 @@ class Sockets:
     def connect(self, record: Record, request: Request) -> ProbeSocket:
         """A socket whose connection is under way, or made. Raises NoSocketError, and OSError where it has failed."""
         resets = record.pace.resets
-        spares = (self._reset if resets else self._finished)[record.family]
+        spares = self._spares[resets, record.family]
         if spares and takes(request):
             sock = spares.pop()
             self.spares -= 1
@@ -93,7 +94,7 @@ class Sockets:
         if resets or (answered and not self._pause):
             if self._renew is None:
                 self._renew = self._io.renewer()
-            spares = (self._reset if resets else self._finished)[record.family]
+            spares = self._spares[resets, record.family]
             if len(spares) < SPARES and self._renew(sock, resets):
                 spares.append(sock)
                 self.spares += 1
@@ -107,7 +108,7 @@ class Sockets:
     def give_up(self) -> int:
         """Closes the sockets that wait and returns how many they were."""
         count, self.spares = self.spares, 0
-        for spares in (*self._reset.values(), *self._finished.values()):
+        for spares in self._spares.values():
             for sock in spares:
                 sock.close()
             spares.clear()

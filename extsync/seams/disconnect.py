@@ -14,7 +14,6 @@ from typing import Final, Protocol
 _NO_ADDRESS: Final = bytes(16)
 """A struct sockaddr of the family AF_UNSPEC."""
 
-
 _CLOSED: Final = 7
 """TCP_CLOSE, the state of a TCP socket that has no connection. The state is the first byte of what TCP_INFO tells."""
 _FIRST_BYTE: Final = 0 if sys.byteorder == "little" else 24
