@@ -53,6 +53,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
 
+def stand_still(seconds: float) -> None:
+    """Lets time pass in which this process does not run: it is stopped, or the machine is suspended."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.now += seconds
+
+
 class VirtualClock:
     """The clock of a run on a VirtualLoop; ``skew`` is added to the wall clock."""
 

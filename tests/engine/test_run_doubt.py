@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from extsync.engine.options import Options
 from extsync.objects import Event
 from extsync.plan.doubt import DoubtPolicy
-from extsync.seams.virtual import VirtualLoop, virtual_time
+from extsync.seams.virtual import stand_still, virtual_time
 from extsync.seams.virtual_net import Behaviour, BlackHole, Failing
 from tests.engine.support import (
     CHECK,
@@ -47,6 +48,24 @@ def all_ready(rig: Rig) -> bool:
     return all(rig.published(name) == ready(*ADDRESSES[name]) for name in NAMES)
 
 
+@asynccontextmanager
+async def all_up(*, options: Options | None = None, **check: Any) -> AsyncIterator[Rig]:
+    """A rig that runs the services, each checked as ``check`` says and published as ready."""
+    rig = Rig(options=options)
+    rig.up(*ALL)
+    async with rig.running(*services(**check)):
+        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+        yield rig
+
+
+@contextmanager
+def nothing_written(rig: Rig) -> Iterator[None]:
+    """Nothing is written within the block but events."""
+    with rig.recorded() as writes:
+        yield
+    assert writes == []
+
+
 def cut(rig: Rig, how: Behaviour) -> None:
     for address in ALL:
         rig.io.script(address, PORT, how)
@@ -55,16 +74,12 @@ def cut(rig: Rig, how: Behaviour) -> None:
 @pytest.mark.parametrize("how", [UNREACHABLE, BlackHole()], ids=["unreachable", "silent"])
 @virtual_time
 async def test_an_outage_of_its_own_link_demotes_nothing(how: Behaviour, caplog: pytest.LogCaptureFixture) -> None:
-    rig = Rig()
-    rig.up(*ALL)
-    async with rig.running(*services()):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
-        with rig.recorded() as writes:
+    async with all_up() as rig:
+        with nothing_written(rig):
             cut(rig, how)
             await rig.clock.sleep(300)
             rig.up(*ALL)
             await rig.clock.sleep(60)
-        assert [write for write in writes if write.kind is not Event] == []
         events = {
             (obj["involvedObject"]["name"], obj["reason"])
             for obj in rig.store.dump(Event, NAMESPACE)
@@ -79,10 +94,7 @@ async def test_an_outage_of_its_own_link_demotes_nothing(how: Behaviour, caplog:
 
 @virtual_time
 async def test_the_same_failure_of_one_service_alone_shows_in_time() -> None:
-    rig = Rig()
-    rig.up(*ALL)
-    async with rig.running(*services()):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+    async with all_up() as rig:
         rig.down(*ADDRESSES["s0"])
         await rig.until(rig.agree("s0", not_ready(*ADDRESSES["s0"])), within=SHOWN_WITHIN)
         assert all(rig.published(name) == ready(*ADDRESSES[name]) for name in NAMES[1:])
@@ -113,11 +125,8 @@ async def test_endpoints_that_were_taken_out_and_fail_once_more_are_no_reason_fo
 
 @virtual_time
 async def test_what_really_died_during_an_outage_shows_after_it() -> None:
-    rig = Rig()
-    rig.up(*ALL)
     dead, alive = ADDRESSES["s0"]
-    async with rig.running(*services()):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+    async with all_up() as rig:
         cut(rig, UNREACHABLE)
         await rig.clock.sleep(100)
         rig.up(*(address for address in ALL if address != dead))
@@ -127,10 +136,7 @@ async def test_what_really_died_during_an_outage_shows_after_it() -> None:
 
 @virtual_time
 async def test_a_freeze_ends_by_itself() -> None:
-    rig = Rig(options=Options(namespaces=(NAMESPACE,), doubt=DoubtPolicy(max_freeze=120.0)))
-    rig.up(*ALL)
-    async with rig.running(*services()):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+    async with all_up(options=Options(namespaces=(NAMESPACE,), doubt=DoubtPolicy(max_freeze=120.0))) as rig:
         cut(rig, UNREACHABLE)
         await rig.clock.sleep(118)
         assert all_ready(rig)
@@ -140,19 +146,13 @@ async def test_a_freeze_ends_by_itself() -> None:
 
 @virtual_time
 async def test_a_machine_that_is_suspended_without_its_network_and_resumed_with_it_demotes_nothing() -> None:
-    rig = Rig()
-    rig.up(*ALL)
-    async with rig.running(*services()):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
-        with rig.recorded() as writes:
+    async with all_up() as rig:
+        with nothing_written(rig):
             cut(rig, UNREACHABLE)
             await rig.clock.sleep(100)
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, VirtualLoop)
-            loop.now += 3600.0
+            stand_still(3600.0)
             rig.up(*ALL)
             await rig.clock.sleep(600)
-        assert [write for write in writes if write.kind is not Event] == []
         dead, alive = ADDRESSES["s0"]
         rig.down(dead)
         await rig.until(rig.agree("s0", {dead: False, alive: True}), within=SHOWN_WITHIN)
@@ -164,20 +164,14 @@ async def test_a_machine_that_is_suspended_without_its_network_and_resumed_with_
 async def test_a_process_that_stands_still_while_a_freeze_ends_demotes_nothing_that_it_has_not_probed_since(
     share: float, stopped: float
 ) -> None:
-    rig = Rig()
-    rig.up(*ALL)
-    async with rig.running(*services()):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
-        with rig.recorded() as writes:
+    async with all_up() as rig:
+        with nothing_written(rig):
             cut(rig, UNREACHABLE)
             await rig.clock.sleep(100)
             rig.up(*ALL)
             await rig.clock.sleep(share * PERIOD)
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, VirtualLoop)
-            loop.now += stopped
+            stand_still(stopped)
             await rig.clock.sleep(100)
-        assert [write for write in writes if write.kind is not Event] == []
 
 
 @virtual_time
@@ -199,10 +193,7 @@ async def test_a_verdict_that_waits_comes_also_where_nothing_else_changes() -> N
 
 @virtual_time
 async def test_where_one_failure_is_enough_the_first_ones_come_back_once_it_is_known() -> None:
-    rig = Rig()
-    rig.up(*ALL)
-    async with rig.running(*services(failureThreshold=1)):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+    async with all_up(failureThreshold=1) as rig:
         cut(rig, UNREACHABLE)
         await rig.until(lambda: not all_ready(rig), within=PERIOD)
         await rig.until(lambda: all_ready(rig), within=PERIOD)
@@ -212,15 +203,11 @@ async def test_where_one_failure_is_enough_the_first_ones_come_back_once_it_is_k
 
 @virtual_time
 async def test_a_start_without_a_network_demotes_nothing_that_is_published() -> None:
-    rig = Rig()
-    rig.up(*ALL)
-    async with rig.running(*services()):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+    async with all_up() as rig:
         cut(rig, UNREACHABLE)
         await rig.restart(*services())
-        with rig.recorded() as writes:
+        with nothing_written(rig):
             await rig.clock.sleep(120)
-        assert [write for write in writes if write.kind is not Event] == []
         assert all_ready(rig)
 
 
@@ -256,15 +243,11 @@ async def test_checks_that_were_wrong_and_are_put_right_blind_it_not() -> None:
 
 @virtual_time
 async def test_with_a_faster_period_in_transition_nothing_is_demoted_either() -> None:
-    rig = Rig()
-    rig.up(*ALL)
-    async with rig.running(*services(transitionPeriodSeconds=1)):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+    async with all_up(transitionPeriodSeconds=1) as rig:
         await rig.clock.sleep(30)
-        with rig.recorded() as writes:
+        with nothing_written(rig):
             cut(rig, UNREACHABLE)
             await rig.clock.sleep(120)
-        assert [write for write in writes if write.kind is not Event] == []
         rig.up(*ALL)
         await rig.clock.sleep(60)
         rig.down(*ADDRESSES["s0"])  # and one alone is quick as ever, once others have passed
@@ -317,10 +300,7 @@ async def test_a_host_that_answers_for_many_is_one_host() -> None:
 
 @virtual_time
 async def test_a_dead_sentinel_is_told_of_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
-    rig = Rig(options=Options(namespaces=(NAMESPACE,), sentinels=(("203.0.113.1", 53),)))
-    rig.up(*ALL)
-    async with rig.running(*services()):
-        await rig.until(lambda: all_ready(rig), within=PERIOD + 1)
+    async with all_up(options=Options(namespaces=(NAMESPACE,), sentinels=(("203.0.113.1", 53),))) as rig:
         await rig.clock.sleep(60)
         cut(rig, UNREACHABLE)
         await rig.clock.sleep(120)

@@ -13,10 +13,11 @@ import pytest
 
 from extsync.health.sockets import SPARES
 from extsync.health.target import Timing
-from extsync.seams import ProbeSocket, SystemProbeIO
+from extsync.seams import ProbeSocket
 from tests.health.listeners import LONG, LOOPBACK, Live, black_hole, live, nobody, until
 from tests.health.support import TCP, http, target, tcp
 from tests.health.test_nearby import OK, answering, resetting, serving
+from tests.health.test_reuse import CountingIO
 
 pytestmark = pytest.mark.sockets
 
@@ -53,16 +54,15 @@ class Unhurried:
         poll.poll(seconds * 1000)
 
 
-class UnhurriedIO(SystemProbeIO):
-    """Counts the sockets it makes, and those that could not be made as new."""
+class UnhurriedIO(CountingIO):
+    """Counts also the sockets that could not be made as new."""
 
     def __init__(self, *sources: str, awaited: int = select.POLLRDHUP) -> None:
         self._awaited = awaited
-        super().__init__(source_addresses=sources)
-        self.made = self.refused = 0
+        self.refused = 0
+        super().__init__(*sources)
 
     def socket(self, family: int) -> ProbeSocket:
-        self.made = getattr(self, "made", 0) + 1
         return Unhurried(super().socket(family), self._awaited)
 
     def renewer(self) -> Callable[[ProbeSocket, bool], bool]:

@@ -12,7 +12,7 @@ from extsync.health.base import Failed, Request, Result
 from extsync.health.target import Probe, Target, Timing
 from extsync.health.tls import Tls
 from extsync.model import UNKNOWN, Health
-from extsync.seams.virtual import VirtualLoop, virtual_time
+from extsync.seams.virtual import stand_still, virtual_time
 from extsync.seams.virtual_net import REFUSING, BlackHole, Failing, Listening
 from tests.health.support import LISTENING, TCP, Bench, probing, target
 
@@ -25,13 +25,6 @@ def hosts(count: int) -> list[str]:
 
 def spread(count: int, timing: Timing, *, immediate: bool = False) -> list[Target]:
     return [target(host, host=host, timing=timing, immediate=immediate) for host in hosts(count)]
-
-
-def stand_still(seconds: float) -> None:
-    """Lets time pass in which this process does not run: it is stopped, or the machine is suspended."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    loop.now += seconds
 
 
 async def first_starts(count: int, timing: Timing) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 
 import msgspec
@@ -10,7 +9,7 @@ import pytest
 
 from extsync.health.target import Probe, Sign, Target, Timing
 from extsync.model import Health
-from extsync.seams.virtual import VirtualLoop, virtual_time
+from extsync.seams.virtual import stand_still, virtual_time
 from extsync.seams.virtual_net import BlackHole, Failing, Listening
 from tests.health.support import HOST, LISTENING, TCP, Bench, probing, target
 
@@ -18,12 +17,6 @@ NO_PORT = Failing(errno.EADDRNOTAVAIL, latency=None)
 TIMING = Timing(period=10.0, timeout=2.0)
 SETTLED = 11.0
 """Seconds in which everything is looked at, and one more."""
-
-
-def stand_still(seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    loop.now += seconds
 
 
 def stale(bench: Bench, name: str = "a") -> tuple[bool, bool, int]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from hypothesis import given
@@ -8,7 +7,7 @@ from hypothesis import strategies as st
 
 from extsync.health.wheel import IDLE, Wheel, tick_after, tick_at, ticks
 from extsync.seams import Timer
-from extsync.seams.virtual import VirtualClock, run, virtual_time
+from extsync.seams.virtual import VirtualClock, run, stand_still, virtual_time
 
 
 @dataclass(eq=False)
@@ -112,8 +111,7 @@ async def test_a_late_turn_takes_everything_that_is_overdue_the_oldest_first() -
     harness = Harness()
     for tick in (30, 10, 20):
         harness.wheel.schedule(Item(str(tick)), tick)
-    loop = asyncio.get_running_loop()
-    loop.now += 5.0  # type: ignore[attr-defined]
+    stand_still(5.0)
     await harness.clock.sleep(0.001)
     assert harness.names == ["10", "20", "30"]
 
