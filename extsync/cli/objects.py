@@ -7,8 +7,11 @@ from typing import Any
 import msgspec
 
 from extsync.objects import TRIGGER_TIME_ANNOTATION, KubeObject
+from extsync.plan.evidence import EVIDENCE_ANNOTATION
 
 _BY_THE_SERVER = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
+_OF_ONE_WRITE = (TRIGGER_TIME_ANNOTATION, EVIDENCE_ANNOTATION)
+"""Annotations that say what was known when: out of a file they would put what is older in the place of that."""
 
 
 def plain(obj: KubeObject) -> dict[str, Any]:
@@ -24,6 +27,6 @@ def comparable(obj: KubeObject) -> dict[str, Any]:
     """``plain``, without what changes with every write."""
     data = plain(obj)
     annotations = data["metadata"].pop("annotations", {})
-    if kept := {key: value for key, value in annotations.items() if key != TRIGGER_TIME_ANNOTATION}:
+    if kept := {key: value for key, value in annotations.items() if key not in _OF_ONE_WRITE}:
         data["metadata"]["annotations"] = kept
     return data

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from extsync.cli.main import main
+from extsync.plan.evidence import EVIDENCE_ANNOTATION
 from tests.cli.command import EXAMPLES, manifest, write
 
 WITHOUT_PORTS = EXAMPLES / "hybrid-selector.yaml"
@@ -40,6 +41,7 @@ def test_each_example_renders_the_same_each_time(example: Path, capsys: pytest.C
     assert first.err == ""
     assert render("-f", example) == 0
     assert capsys.readouterr().out == first.out
+    assert EVIDENCE_ANNOTATION not in first.out, "it says when it was written"
     assert all(document["apiVersion"] for document in yaml.safe_load_all(first.out))
 
 
